@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Buffers and arenas keep their ceilings. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "codecs/arena.h"
+#include "codecs/buffer.h"
+
+static void
+test_buffer_ceiling(void **state)
+{
+	struct buffer b;
+
+	(void)state;
+	buffer_init(&b, 8);
+	buffer_append_str(&b, "12345678");
+	assert_false(buffer_failed(&b));
+	buffer_append_byte(&b, '9');
+	assert_true(buffer_failed(&b));
+	assert_true(span_eq_str(buffer_span(&b), "12345678"));
+	buffer_append_str(&b, "");
+	buffer_reset(&b);
+	assert_false(buffer_failed(&b));
+	buffer_append_str(&b, "abc");
+	buffer_drop_front(&b, 2);
+	assert_true(span_eq_str(buffer_span(&b), "c"));
+	buffer_fini(&b);
+}
+
+static void
+test_buffer_printf(void **state)
+{
+	struct buffer b;
+
+	(void)state;
+	buffer_init(&b, 1024);
+	for (int i = 0; i < 100; i++)
+		buffer_printf(&b, "%d,", i % 10);
+	assert_int_equal(b.len, 200);
+	buffer_fini(&b);
+}
+
+static void
+test_arena_ceiling(void **state)
+{
+	struct arena a;
+	void *first;
+
+	(void)state;
+	arena_init(&a, 64);
+	first = arena_alloc(&a, 33);
+	assert_non_null(first);
+	assert_int_equal((uintptr_t)first % 16, 0);
+	assert_null(arena_alloc(&a, 17));
+	assert_non_null(arena_alloc(&a, 16));
+	assert_null(arena_alloc(&a, SIZE_MAX));
+	assert_null(arena_calloc(&a, SIZE_MAX, 2));
+	arena_reset(&a);
+	assert_true(span_eq_str(arena_copy(&a, span_str("kept")), "kept"));
+	assert_string_equal(arena_str(&a, span_str("ended")), "ended");
+	arena_fini(&a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_buffer_ceiling),
+		cmocka_unit_test(test_buffer_printf),
+		cmocka_unit_test(test_arena_ceiling),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
