@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration of one broker, loaded whole and then never changed.
+ *
+ * A load reads `liaison.conf` and the files of `conf.d/` beside it (in name order, lists are joined), resolves every
+ * name to the thing it names, and either gives a complete configuration or a list of errors, each with file, line and what was
+ * meant. Nothing here opens a key, a socket or the journal: see config_check_files for what only the disk can tell.
+ * All pointers live as long as the configuration.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codecs/buffer.h"
+
+enum config_mode {
+	MODE_PRODUCTION = 0,
+	MODE_TEST,
+};
+
+struct config_establishment {
+	const char *name;
+	const char *const *finess; /* FINESS numbers, 9 characters each */
+	size_t finess_count;
+	enum config_mode mode;
+};
+
+enum config_identity_kind {
+	IDENTITY_SUBJECT, /* issuer and full subject, RFC 2253 text of both */
+	IDENTITY_SAN,	  /* issuer and one subjectAltName: "dns:...", "email:...", "uri:..." */
+	IDENTITY_SPKI,	  /* SHA-256 of the SubjectPublicKeyInfo */
+};
+
+/* How a certificate is known to be a peer's. Never the CN alone. */
+struct config_identity {
+	enum config_identity_kind kind;
+	const char *issuer;
+	const char *subject; /* or the SAN, prefix included */
+	uint8_t spki[32];
+};
+
+/* "ORU^R01", "MDM^*", "*": event NULL means any, type NULL means any. */
+struct config_type {
+	const char *type;
+	const char *event;
+};
+
+/* MSH-3 and MSH-4 (first component), NULL means any. */
+struct config_sender {
+	const char *application;
+	const char *facility;
+};
+
+/* Leniencies towards a peer's messages; each use is counted. */
+enum config_leniency {
+	LENIENT_LF = 1 << 0,	      /* "lf": segments may end with LF or CRLF */
+	LENIENT_NO_FINAL_CR = 1 << 1, /* "no-final-cr": the last segment may lack its end */
+	LENIENT_NO_END_CR = 1 << 2,   /* "no-end-cr": the end block may be FS without CR */
+};
+
+/* Processing ids (MSH-11.1) as a mask. */
+enum config_processing {
+	PROCESSING_P = 1 << 0,
+	PROCESSING_T = 1 << 1,
+	PROCESSING_D = 1 << 2,
+};
+
+struct config_peer {
+	const char *name;
+	size_t index; /* in config.peers */
+	const struct config_establishment *establishment;
+	const struct config_identity *identities;
+	size_t identity_count;
+	const struct config_sender *senders; /* none: any */
+	size_t sender_count;
+	const struct config_type *types; /* none: any */
+	size_t type_count;
+	const char *const *restamped; /* HL7 paths left out when a resend is compared, e.g. "MSH-7" */
+	size_t restamped_count;
+	unsigned processing; /* enum config_processing */
+	unsigned lenient;    /* enum config_leniency */
+	const char *charset; /* what MSH-18 should have said; NULL: believe MSH-18 */
+	uint64_t max_size;   /* bytes of one message */
+	unsigned max_connections;
+	unsigned max_in_flight; /* messages read and not yet answered, per connection */
+	uint64_t
+	    junk_quota; /* bytes of refused frames and refused messages per hour before its connections are closed */
+	bool may_send; /* push messages */
+	bool may_read; /* use the pull API */
+};
+
+enum config_protocol {
+	PROTOCOL_MLLP,
+	PROTOCOL_HTTPS,
+};
+
+struct config_listener {
+	const char *name;
+	enum config_protocol protocol;
+	const char *address;
+	uint16_t port;
+	unsigned max_connections;
+};
+
+enum config_destination_kind {
+	DESTINATION_INBOX,
+};
+
+/* Where a route leads. An inbox is a destination that waits to be read. */
+struct config_destination {
+	const char *name;
+	size_t index; /* in config.destinations */
+	enum config_destination_kind kind;
+	const struct config_establishment *establishment;
+	const struct config_peer *const *readers;
+	size_t reader_count;
+	uint64_t max_age_s;	   /* past it: dead letter; 7 days unless said */
+	unsigned max_disk_percent; /* share of the disk its waiting messages may hold; 20 unless said */
+};
+
+/* One row of the ordered table. A NULL condition is not asked. Values compare whole; a final `*` matches any rest. */
+struct config_route {
+	const char *name;
+	const char *peer;
+	const char *type;
+	const char *event;
+	const char *sending_application;
+	const char *sending_facility;
+	const char *receiving_application;
+	const char *receiving_facility;
+	const char *authority; /* any PID-3.4: its namespace or its universal id */
+	const char *document;  /* any document's type code */
+	const char *mode;      /* "production" or "test" */
+	const struct config_destination *const *to;
+	size_t to_count;
+	bool go_on; /* look at later rows too; otherwise the first match ends it */
+};
+
+enum config_unrouted {
+	UNROUTED_PARK,	 /* accept, keep, alert */
+	UNROUTED_REFUSE, /* AE */
+};
+
+struct config_tls {
+	const char *certificate; /* PEM: ours and its chain */
+	const char *key;	 /* PEM, readable by its owner only */
+	const char *authorities; /* PEM: who may issue peers' certificates */
+};
+
+struct config_journal {
+	uint64_t segment_size; /* bytes zero-filled ahead per segment */
+	uint64_t retention_s;  /* segments older than this are carried forward and removed; 0: never */
+	uint64_t duplicate_window_s;
+	uint64_t disk_floor; /* free bytes under which pushes are answered AR */
+	uint64_t reserve;    /* bytes kept zero-filled for outcomes, reads, refusals and operators' acts */
+};
+
+struct config_limits {
+	unsigned connections;	/* all listeners together */
+	unsigned workers;	/* threads that check content and read the journal */
+	unsigned large_slots;	/* frames or bodies past large_size held at a time */
+	uint64_t large_size;	/* 1 MiB */
+	uint64_t large_rate;	/* bytes per second a large frame must keep */
+	uint64_t output_buffer; /* bytes buffered for a slow reader: 256 KiB */
+	uint64_t handshake_ms;	/* from accept to a verified peer */
+	uint64_t frame_ms;	/* from a start block to its end block */
+	uint64_t head_ms;	/* from the first byte of an HTTP head to its end */
+	uint64_t body_ms;
+	uint64_t idle_ms;   /* between messages */
+	uint64_t answer_ms; /* an answer that the other side does not read */
+	uint64_t stop_ms;   /* what is in flight at SIGTERM gets this long: 8 s */
+};
+
+struct config {
+	const char *state;  /* directory of the journal, the views, the lock */
+	const char *socket; /* control socket */
+	const char *socket_group;
+	const char *log_file;	   /* NULL: standard error */
+	int log_level;		   /* enum log_level */
+	const char *admin_address; /* metrics and health, loopback only */
+	uint16_t admin_port;
+	enum config_unrouted unrouted;
+	struct config_tls tls;
+	struct config_journal journal;
+	struct config_limits limits;
+	const struct config_establishment *establishments;
+	size_t establishment_count;
+	const struct config_peer *peers;
+	size_t peer_count;
+	const struct config_listener *listeners;
+	size_t listener_count;
+	const struct config_destination *destinations; /* inboxes come first */
+	size_t destination_count;
+	const struct config_route *routes;
+	size_t route_count;
+};
+
+/* Outcome of config_load beside 0 and -errno. */
+enum {
+	CONFIG_INVALID =
+	    1, /* ${errors} holds one line per error: "file:line: what is wrong; what was meant" */
+};
+
+/* Load ${path} and its conf.d. On 0 *${configp} is the caller's: config_free. Errors are appended to ${errors} (made by the caller), also
+ * when -errno is returned. */
+int config_load(const char *path, struct config **configp, struct buffer *errors)
+    __attribute__((warn_unused_result));
+
+/* What only the disk can tell: keys readable by their owner alone, files present, state directory usable. Appends like config_load. */
+int config_check_files(const struct config *config, struct buffer *errors)
+    __attribute__((warn_unused_result));
+
+void config_free(struct config *config);
+
+/* NULL when there is none of that name. */
+const struct config_peer *config_peer(const struct config *config, const char *name);
+const struct config_destination *config_destination(const struct config *config, const char *name);
+
+const char *config_mode_name(enum config_mode mode);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a thread hands work back to the loop thread without knowing what a loop is.
+ *
+ * The layer that owns the loop implements ${post}; lower layers only call it. Items run on the loop thread, in the order posted.
+ */
+#pragma once
+
+struct post_item {
+	struct post_item *next; /* the queue's while posted */
+	void (*run)(struct post_item *item);
+};
+
+struct poster {
+	/* Thread-safe, never fails, never blocks on I/O. ${item} belongs to the loop until its run is called. */
+	void (*post)(struct poster *self, struct post_item *item);
+};
+
+static inline void
+post(struct poster *poster, struct post_item *item)
+{
+	poster->post(poster, item);
+}
