@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The core: the one place that decides, journals, routes and queues. It knows no socket and no format.
+ *
+ * All calls are made on the loop thread, which is the sequencer: decisions are taken in journal order against the state plus what is
+ * decided and not yet on disk. State (queues, duplicates) changes only when a record is on disk, by the same code at run time and at
+ * replay, so that a restart gives the state that was.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/base/config.h"
+#include "broker/core/decision.h"
+#include "broker/core/facts.h"
+#include "broker/store/journal.h"
+#include "codecs/fault.h"
+#include "codecs/span.h"
+
+struct core;
+
+/* ${config} must outlive the core. Feed the journal's replay to core_replay, then give the journal with core_start. */
+int core_new(struct core **corep, const struct config *config) __attribute__((warn_unused_result));
+void core_free(struct core *core);
+
+/* A journal_replay_fn; ${core} as arg. */
+int core_replay(void *core, const struct record *record);
+
+/* Replay is over: decisions may be taken. Journals RECORD_STARTED. */
+int core_start(struct core *core, struct journal *journal) __attribute__((warn_unused_result));
+
+/* From now on submissions are answered AR (FAULT_STOPPING). */
+void core_stop(struct core *core);
+
+/* Decisions whose records are not on disk yet. */
+size_t core_in_flight(const struct core *core);
+
+/*
+ * Intake.
+ */
+enum submission_kind {
+	SUBMIT_MESSAGE, /* judged by content; fault (or none) in ${fault} */
+	SUBMIT_STRAY,	/* an acknowledgement nobody asked for */
+	SUBMIT_FRAME, /* rejected at the frame: ${fault}, ${frame_size}, ${frame_offset}, ${bytes} = its first bytes */
+};
+
+/* What a door hands in. It stays the caller's, bytes included, unchanged until done is called. */
+struct submission {
+	enum submission_kind kind;
+	const struct config_peer *peer;
+	struct span bytes;	   /* exactly as received */
+	uint64_t size;		   /* of what was received (for a cut-off frame more than bytes holds) */
+	const uint8_t *sha256;	   /* of the received bytes; NULL for frames */
+	const struct facts *facts; /* NULL when nothing could be extracted */
+	const struct fault *fault; /* what content found, NULL: nothing wrong */
+	/* Bytes with the peer's restamped fields left out, for comparing resends; NULL ptr when the peer has none. */
+	struct span comparable;
+	uint64_t frame_size, frame_offset;
+};
+
+/* The answer to one submission. Pointers are valid during the call. */
+struct verdict {
+	enum answer answer;
+	uint64_t seq; /* of the record; of the first one for a duplicate; 0 when it could not be journalled */
+	uint64_t time_us; /* of that record */
+	bool duplicate;
+	const struct fault *fault; /* NULL when accepted */
+};
+
+typedef void core_done_fn(void *arg, const struct verdict *verdict);
+
+/*
+ * Decide on ${submission}: duplicates, disk floor, routes; journal; then ${done}, once: after the record is on disk, or at once when it is a
+ * refusal that cannot be journalled. A positive answer never comes before fdatasync. Answers of one caller come in the order submitted.
+ */
+void core_submit(struct core *core, const struct submission *submission, core_done_fn *done, void *arg);
+
+/*
+ * Queues. Order is that of the journal.
+ */
+#define CORE_PARKED SIZE_MAX /* the queue of messages that no route wanted */
+
+/* Up to ${max} sequences waiting in destination ${index} that are greater than ${after}; returns how many. */
+size_t core_waiting(const struct core *core, size_t index, uint64_t after, uint64_t *seqs, size_t max);
+size_t core_waiting_count(const struct core *core, size_t index);
+uint64_t core_oldest_us(const struct core *core, size_t index); /* journal time; 0: empty */
+
+/* True when message ${seq} ever was for destination ${index} and is still known to be: what a reader of that inbox may see. */
+bool core_addressed(const struct core *core, size_t index, uint64_t seq);
+
+/* Call ${woken} (on the loop thread) when something new waits in ${index}. */
+struct core_watch {
+	struct core_watch *prev, *next;
+	size_t index;
+	void (*woken)(struct core_watch *watch);
+};
+void core_watch(struct core *core, struct core_watch *watch);
+void core_unwatch(struct core *core, struct core_watch *watch);
+
+/* One item of an acknowledgement. */
+struct settlement {
+	uint64_t seq;
+	enum outcome outcome; /* OUTCOME_ACCEPTED or OUTCOME_REJECTED */
+	struct span code, text;
+	/* Filled before done: */
+	enum { SETTLED_NOW = 1, SETTLED_BEFORE, SETTLED_ABSENT } result;
+	enum outcome standing; /* what holds now: the first acknowledgement counts */
+};
+
+/* ${error}: 0, or the journal could not take it (nothing is settled; say 503). */
+typedef void core_settled_fn(void *arg, int error);
+
+/* Journal and apply outcomes for destination ${index} by reader ${who}. ${items} stay the caller's until done. */
+void core_settle(struct core *core, size_t index, const struct config_peer *who, struct settlement *items,
+    size_t count, core_settled_fn *done, void *arg);
+
+/* Journal that ${who} reads ${what} of ${seq} for ${reason}; the content may be given only in done with error 0. */
+void core_access(struct core *core, uint64_t seq, const char *who, const char *what, const char *reason,
+    core_settled_fn *done, void *arg);
+
+/* Journal an operator's act. */
+void core_operator(struct core *core, const char *who, const char *what, const char *reason,
+    core_settled_fn *done, void *arg);
+
+/* Dead-letter what is past greatest age or size. Call it about once a second; does bounded work per call. */
+void core_expire(struct core *core);
+
+/* For the journal's retention, on the loop thread: the fate of each record. */
+void core_judge(struct core *core, const struct record_head *heads, size_t count, enum journal_fate *fates);
+
+struct core_status {
+	uint64_t accepted, refused, deferred, duplicates, stray, frames; /* since start */
+	uint64_t parked;
+	size_t remembered; /* messages in the duplicate window */
+	bool stopping;
+};
+void core_status(const struct core *core, struct core_status *status);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Facts: what content extracted from a message, in the form that is journalled with it.
+ *
+ * Once journalled they are read back instead of parsing again. Spans are raw bytes of the message as received (no escapes decoded, no
+ * character set converted). The encoding is tag, length, value; unknown tags are skipped, so that older brokers read newer facts.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "codecs/arena.h"
+#include "codecs/buffer.h"
+#include "codecs/span.h"
+
+/* Version of the extractor that wrote the facts: raised whenever the same bytes would give other facts. */
+#define FACTS_VERSION 1
+
+enum door {
+	DOOR_MLLP = 1,
+	DOOR_HTTP,
+	DOOR_CONTROL,
+};
+
+/* How the bytes of a document stand in the message. */
+enum document_encoding {
+	DOCUMENT_BASE64 = 1,
+	DOCUMENT_HEX,
+	DOCUMENT_PLAIN, /* encoding "A": as they stand, HL7 escapes and all */
+};
+
+/* A document is an OBX-5 of type ED. */
+struct facts_document {
+	uint64_t offset; /* of its encoded data in the received bytes */
+	uint64_t size;
+	enum document_encoding encoding;
+	struct span media;	 /* "text/xml", made from OBX-5.2 and 5.3 */
+	struct span type_code;	 /* OBX-3.1 */
+	struct span type_system; /* OBX-3.3 */
+	struct span title;	 /* OBX-3.2 */
+	struct span unique_id;	 /* TXA-12 where there is a TXA */
+};
+
+struct facts {
+	uint32_t version;
+	enum door door;
+	struct span peer; /* configured name */
+	struct span establishment;
+	struct span listener;
+	struct span sending_application, sending_facility, receiving_application,
+	    receiving_facility;			   /* MSH-3..6 */
+	struct span time;			   /* MSH-7 */
+	struct span type, event, structure;	   /* MSH-9.1..3 */
+	struct span control_id;			   /* MSH-10 */
+	struct span processing;			   /* MSH-11.1 */
+	struct span version_id;			   /* MSH-12 */
+	struct span accept_mode, application_mode; /* MSH-15, MSH-16 as asked */
+	struct span charset;			   /* MSH-18 as it stands */
+	struct span charset_used;		   /* the decision, e.g. "utf-8" */
+	struct span charset_reason;
+	struct span delimiters;		/* MSH-1 and MSH-2 */
+	struct span profile;		/* MSH-21 */
+	uint32_t leniencies;		/* enum config_leniency: those that were used */
+	const struct span *authorities; /* PID-3.4 namespaces and universal ids */
+	size_t authority_count;
+	const struct facts_document *documents;
+	size_t document_count;
+};
+
+void facts_encode(const struct facts *facts, struct buffer *out);
+
+enum {
+	FACTS_MALFORMED = 1,
+};
+
+/* Spans of ${facts} point into ${bytes}; its lists into ${arena}. 0, FACTS_MALFORMED, -ENOMEM. */
+int facts_decode(struct span bytes, struct arena *arena, struct facts *facts)
+    __attribute__((warn_unused_result));

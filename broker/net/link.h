@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A link: one accepted connection from TCP accept to close, carrying MLLP and HTTP alike. Doors see bytes of a known peer and nothing of
+ * sockets, TLS or libevent.
+ *
+ *     ACCEPTED -> HANDSHAKE -> OPEN -> (FLUSHING ->) CLOSED
+ *
+ * Nothing reaches the handler before the peer is known. Every state has a deadline. On the loop thread only; all roads end in one
+ * link_drop. Handlers may drop the link inside any callback.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/base/config.h"
+#include "broker/net/loop.h"
+#include "broker/net/peers.h"
+#include "broker/net/tls.h"
+#include "codecs/span.h"
+
+struct link;
+struct listener;
+
+enum link_end {
+	LINK_CLOSED_BY_PEER, /* orderly, or between messages */
+	LINK_RESET,	     /* the transport failed */
+	LINK_DEADLINE,	     /* the deadline the door set passed */
+	LINK_SLOW_READER,    /* answers were not read in time */
+	LINK_CLOSED_BY_US,   /* link_close or link_drop by the door */
+	LINK_STOPPING,
+};
+
+/* What a door implements. ${arg} is what opened() returned. */
+struct link_handler {
+	/* The peer is known. Return the door's own state for the link, or NULL to refuse it (it is dropped, closed() is not called). */
+	void *(*opened)(struct link *link, struct peer *peer, void *door);
+	/* Bytes arrived: valid during the call. The door takes all of them. */
+	void (*input)(void *arg, struct span bytes);
+	/* The other side has sent its last byte (close_notify or FIN); we may still answer. */
+	void (*input_ended)(void *arg);
+	/* Output fell below the low-water mark (64 KiB) after having been above it, or became empty. */
+	void (*drained)(void *arg);
+	/* The deadline set by link_deadline passed. Default behaviour if NULL: drop. */
+	void (*deadline)(void *arg);
+	/* The link is gone; free the state. Called exactly once after opened() returned non-NULL. */
+	void (*closed)(void *arg, enum link_end end);
+};
+
+struct listener_options {
+	struct loop *loop;
+	const struct config *config;
+	const struct config_listener *listener;
+	struct tls_context *tls;
+	struct peers *peers;
+	const struct link_handler *handler;
+	void *door;
+};
+
+/* Bind and listen. -errno (logged with the address). Links already open outlive the listener. */
+int listener_new(struct listener **listenerp, const struct listener_options *options)
+    __attribute__((warn_unused_result));
+void listener_stop(struct listener *listener); /* no new connections; open links go on */
+void listener_free(struct listener *listener); /* drops the links that are left */
+size_t listener_links(const struct listener *listener);
+uint16_t listener_port(const struct listener *listener); /* the one bound, when the configuration says 0 */
+
+/* Calls ${each} for each open link. */
+void listener_each(struct listener *listener, void (*each)(void *arg, struct link *link), void *arg);
+
+/*
+ * Queue a copy of ${bytes} for sending. 0, or -ENOBUFS when more than the configured output buffer is already waiting (nothing queued;
+ * the door should have paced itself by link_output and drained), or -ENOMEM.
+ */
+int link_send(struct link *link, struct span bytes) __attribute__((warn_unused_result));
+size_t link_output(const struct link *link); /* bytes not yet given to the socket */
+
+/* Stop and resume reading (back-pressure: the peer's TCP window fills). */
+void link_pause(struct link *link);
+void link_resume(struct link *link);
+
+/* Call deadline() in ${ms} unless set anew; 0 cancels. The link's own handshake and answer deadlines are its own. */
+void link_deadline(struct link *link, uint64_t ms);
+
+/* Send what is queued, close_notify, close. */
+void link_close(struct link *link);
+/* Close now, ${end} for the log. */
+void link_drop(struct link *link, enum link_end end);
+
+struct peer *link_peer(const struct link *link);
+uint64_t link_id(const struct link *link);	   /* a number for log lines, unique in the process */
+const char *link_address(const struct link *link); /* "192.0.2.1:4711" */
+struct loop *link_loop(const struct link *link);
+
+struct link_stat {
+	uint64_t id, opened_us, bytes_in, bytes_out;
+	const char *state;
+	const char *peer;
+	const char *address;
+	const char *listener;
+};
+void link_stat(const struct link *link, struct link_stat *stat);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Certificate -> peer: the identity every right hangs on; and what is remembered of each peer at run time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/base/config.h"
+#include "broker/base/metrics.h"
+#include "broker/net/tls.h"
+
+/* The run-time side of one configured peer. On the loop thread only. */
+struct peer {
+	const struct config_peer *config;
+	unsigned connections;
+	uint64_t last_seen_us;	  /* wall; 0: never */
+	struct tls_identity last; /* the last certificate seen */
+	uint64_t junk_bytes;	  /* refused in the current hour */
+	uint64_t junk_hour;
+	struct metric_series *messages, *message_bytes, *refused, *deferred, *duplicates, *restamped,
+	    *same_id, *stray;
+};
+
+struct peers;
+
+int peers_new(struct peers **peersp, const struct config *config) __attribute__((warn_unused_result));
+void peers_free(struct peers *peers);
+
+/* The one peer whose identity ${certificate} has (issuer + full subject, issuer + SAN, or SPKI), or NULL. */
+struct peer *peers_match(struct peers *peers, X509 *certificate);
+
+struct peer *peers_at(struct peers *peers, size_t index); /* index of the configuration */
+size_t peers_count(const struct peers *peers);
+
+/* Charge ${bytes} of junk; true when the peer's hourly quota is passed. */
+bool peer_charge_junk(struct peer *peer, uint64_t bytes, uint64_t now_us);
