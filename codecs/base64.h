@@ -15,10 +15,9 @@
 #include "codecs/buffer.h"
 #include "codecs/span.h"
 
-/* Leniencies */
-#define BASE64_LENIENT_PADDING (1u << 0) /* '=' missing at the end, or too many of them */
-#define BASE64_LENIENT_TRUNCATED                                                                             \
-	(1u << 1) /* cut in mid-group: a lone last character, or bits left over, dropped */
+/* Leniencies. Truncated: cut in mid-group; a lone last character, or bits left over, are dropped. */
+#define BASE64_LENIENT_PADDING	  (1u << 0) /* '=' missing at the end, or too many of them */
+#define BASE64_LENIENT_TRUNCATED  (1u << 1)
 #define BASE64_LENIENT_WHITESPACE (1u << 2) /* CR, LF, blank, tab anywhere */
 
 enum base64_outcome {
@@ -33,7 +32,7 @@ enum base64_outcome {
 struct base64_result {
 	enum base64_outcome outcome;
 	uint64_t offset;      /* of the fault, in bytes of text since base64_decoder_init */
-	uint64_t text_len;    /* bytes of text read */
+	uint64_t text_len;    /* bytes of text read; up to the fault when there is one */
 	uint64_t decoded_len; /* bytes given out */
 	uint64_t padding;     /* '=' that were missing or too many */
 	uint64_t truncated;   /* 1 when the last group was cut or had stray bits */
@@ -43,9 +42,10 @@ struct base64_result {
 struct base64_decoder {
 	struct base64_result result;
 	unsigned flags;
-	uint32_t bits; /* up to three characters of the open group */
-	uint8_t have;  /* characters in it: 0..3 */
-	uint8_t pads;  /* '=' seen */
+	uint32_t bits;	  /* up to three characters of the open group */
+	unsigned have;	  /* characters in it: 0..3 */
+	unsigned pads;	  /* '=' seen that belong to the group: once there is one, no data may follow */
+	uint64_t last_at; /* offset of the last character of the open group */
 };
 
 void base64_decoder_init(struct base64_decoder *d, unsigned flags);

@@ -62,9 +62,8 @@ uint32_t digest_crc32c(uint32_t crc, struct span bytes);
 uint32_t digest_crc32c_portable(uint32_t crc, struct span bytes);
 
 /*
- * 128-bit XXH3 of the ${count} spans laid end to end, each preceded by its length (so that "ab","c" and
- * "a","bc" differ), keyed by ${secret}: DIGEST_XXH128_SECRET random bytes that stay with the store. ${out}
- * is in canonical (big-endian) order: the same on every machine.
+ * A 128-bit XXH3 of the ${count} spans, each with its length (so that "ab","c" and "a","bc" differ), keyed by
+ * ${secret}: DIGEST_XXH128_SECRET random bytes that stay with the store. ${out} is the same on every machine.
  */
 void digest_xxh128(const uint8_t secret[DIGEST_XXH128_SECRET], const struct span *spans, size_t count,
     uint8_t out[DIGEST_XXH128_LEN]);
