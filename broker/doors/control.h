@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control door: operators ask over a Unix socket, one JSON object a line each way. Protocol: conf/doc/control.md.
+ *
+ * The socket is 0660 and its group the configured one; who asks is known by socket credentials and must be root, the daemon's
+ * own user or a member of that group. Metadata is free to them; content needs a reason, and the read is journalled before
+ * a byte of it leaves. On the loop thread; what blocks goes to the workers.
+ */
+#pragma once
+
+#include "broker/base/config.h"
+#include "broker/core/core.h"
+#include "broker/net/link.h"
+#include "broker/net/loop.h"
+#include "broker/net/peers.h"
+#include "broker/net/tls.h"
+#include "broker/store/journal.h"
+#include "broker/store/workers.h"
+#include "broker/views/trace.h"
+
+struct control;
+
+/* Everything must outlive the door. */
+struct control_options {
+	struct loop *loop;
+	const struct config *config;
+	const char *config_path; /* for `check` */
+	struct workers *workers;
+	struct journal *journal;
+	struct core *core;
+	struct peers *peers;
+	struct trace *trace;
+	struct tls_context *tls;	   /* whose certificate is ours */
+	struct listener *const *listeners; /* open ones, for `status`; may be none */
+	size_t listener_count;
+};
+
+/*
+ * Make the socket at config->socket and listen. A socket that nobody answers on is replaced, another daemon's is -EADDRINUSE,
+ * anything else in that place -EEXIST. -errno is logged with the path.
+ */
+int control_new(struct control **controlp, const struct control_options *options)
+    __attribute__((warn_unused_result));
+
+/* No new connections, nor new requests on those there are. */
+void control_stop(struct control *control);
+
+/* Requests being worked on. */
+size_t control_busy(const struct control *control);
+
+/* Drop the connections, remove the socket, free. Free the workers first: jobs under way belong to the door. NULL is harmless. */
+void control_free(struct control *control);
