@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every door is given: the parts of the broker it may ask. All outlive the doors; none is owned by them.
+ */
+#pragma once
+
+struct config;
+struct core;
+struct journal;
+struct loop;
+struct peers;
+struct slots;
+struct workers;
+
+struct door_context {
+	struct loop *loop;
+	const struct config *config;
+	struct core *core;
+	struct journal *journal;
+	struct workers *workers;
+	struct peers *peers;
+	struct slots *slots;
+};

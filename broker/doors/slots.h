@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Large slots: the bound on how many frames, bodies and answers past `limits.large_size` are in memory at one time, all doors together.
+ *
+ * Whoever finds none free waits in a line, first come first served, or gives up. On the loop thread only.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct slots {
+	unsigned total;
+	unsigned used;
+	struct slot_waiter *first, *last;
+};
+
+/* Embedded by who waits; zero it before first use. */
+struct slot_waiter {
+	struct slot_waiter *prev, *next;
+	bool waiting;
+	void (*granted)(
+	    struct slot_waiter *waiter); /* a slot is now the waiter's; called out of slots_give */
+};
+
+void slots_init(struct slots *slots, unsigned total);
+
+/* Take a slot: true, and it is the caller's until slots_give. False: there is none free, or others wait for one. */
+bool slots_take(struct slots *slots) __attribute__((warn_unused_result));
+
+/* Get in line; ${waiter}'s granted will be called once, unless it leaves. */
+void slots_wait(struct slots *slots, struct slot_waiter *waiter);
+
+/* Leave the line. Harmless when not in it. */
+void slots_leave(struct slots *slots, struct slot_waiter *waiter);
+
+/* Give a slot back; the first in line gets it. */
+void slots_give(struct slots *slots);
