@@ -27,7 +27,6 @@ struct content {
 	struct facts facts;
 	struct fault fault;
 	uint8_t sha256[32];
-	struct span comparable; /* without the peer's restamped fields; ptr NULL when it has none */
 };
 
 /* Judge ${bytes}, one HL7 v2 message as framed, sent by ${peer} through ${listener}. Never fails: a lack of memory is a fault (FAULT_MEMORY). */

@@ -16,6 +16,7 @@
 #include "broker/core/decision.h"
 #include "broker/core/facts.h"
 #include "broker/store/journal.h"
+#include "broker/store/workers.h"
 #include "codecs/fault.h"
 #include "codecs/span.h"
 
@@ -28,8 +29,9 @@ void core_free(struct core *core);
 /* A journal_replay_fn; ${core} as arg. */
 int core_replay(void *core, const struct record *record);
 
-/* Replay is over: decisions may be taken. Journals RECORD_STARTED. */
-int core_start(struct core *core, struct journal *journal) __attribute__((warn_unused_result));
+/* Replay is over: decisions may be taken. Journals RECORD_STARTED. ${workers} confirm duplicates by reading records back. */
+int core_start(struct core *core, struct journal *journal, struct workers *workers)
+    __attribute__((warn_unused_result));
 
 /* From now on submissions are answered AR (FAULT_STOPPING). */
 void core_stop(struct core *core);
@@ -55,8 +57,6 @@ struct submission {
 	const uint8_t *sha256;	   /* of the received bytes; NULL for frames */
 	const struct facts *facts; /* NULL when nothing could be extracted */
 	const struct fault *fault; /* what content found, NULL: nothing wrong */
-	/* Bytes with the peer's restamped fields left out, for comparing resends; NULL ptr when the peer has none. */
-	struct span comparable;
 	uint64_t frame_size, frame_offset;
 };
 
@@ -87,9 +87,6 @@ size_t core_waiting(const struct core *core, size_t index, uint64_t after, uint6
 size_t core_waiting_count(const struct core *core, size_t index);
 uint64_t core_oldest_us(const struct core *core, size_t index); /* journal time; 0: empty */
 
-/* True when message ${seq} ever was for destination ${index} and is still known to be: what a reader of that inbox may see. */
-bool core_addressed(const struct core *core, size_t index, uint64_t seq);
-
 /* Call ${woken} (on the loop thread) when something new waits in ${index}. */
 struct core_watch {
 	struct core_watch *prev, *next;
@@ -104,7 +101,7 @@ struct settlement {
 	uint64_t seq;
 	enum outcome outcome; /* OUTCOME_ACCEPTED or OUTCOME_REJECTED */
 	struct span code, text;
-	/* Filled before done: */
+	/* Filled before done. SETTLED_ABSENT: it neither waits there nor is it among the latest that were settled there. */
 	enum { SETTLED_NOW = 1, SETTLED_BEFORE, SETTLED_ABSENT } result;
 	enum outcome standing; /* what holds now: the first acknowledgement counts */
 };

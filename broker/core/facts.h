@@ -58,9 +58,11 @@ struct facts {
 	struct span charset;			   /* MSH-18 as it stands */
 	struct span charset_used;		   /* the decision, e.g. "utf-8" */
 	struct span charset_reason;
-	struct span delimiters;		/* MSH-1 and MSH-2 */
-	struct span profile;		/* MSH-21 */
-	uint32_t leniencies;		/* enum config_leniency: those that were used */
+	struct span delimiters; /* MSH-1 and MSH-2 */
+	struct span profile;	/* MSH-21 */
+	uint32_t leniencies;	/* enum config_leniency: those that were used */
+	struct span
+	    comparable; /* SHA-256 of the bytes without the peer's restamped fields; empty when it has none */
 	const struct span *authorities; /* PID-3.4 namespaces and universal ids */
 	size_t authority_count;
 	const struct facts_document *documents;
