@@ -9,7 +9,7 @@
  * Never patient data: ids, sizes, digests, peers, reasons.
  *
  * One log per process. A commit copies the line into a bounded ring and returns at once; a thread writes. When the ring is full
- * lines are dropped, counted, and the count is logged. Any thread may log.
+ * lines are dropped, counted, and the count is logged. Any thread may log. Grammar: conf/doc/log-grammar.md.
  */
 #pragma once
 
@@ -44,13 +44,16 @@ struct event_info {
 #define LOG_LINE_MAX  1024
 #define LOG_VALUE_MAX 128
 
+/* A line in the making, on the caller's stack. A field that does not fit is left out whole and the line says cut=1. */
 struct log_line {
 	enum event event;
 	size_t len;
+	bool full; /* a field was left out, or the level is not wanted: later fields do nothing */
 	char text[LOG_LINE_MAX];
 };
 
-/* Open the process's log: ${file} is appended to (mode 0640), NULL means standard error. -errno on failure. */
+/* Open the process's log: ${file} is appended to (made with mode 0640, whatever the umask), NULL means standard error. Lines below
+ * ${least} are not written. -errno on failure. */
 int log_open(const char *file, enum log_level least) __attribute__((warn_unused_result));
 
 /* Write what is left, stop the thread. Later commits go nowhere. */
@@ -61,16 +64,26 @@ void log_reopen(void);
 
 const struct event_info *event_info(enum event event);
 
+/* Append the catalogue as a table for people: name, level, sentence, what to do. */
+void event_catalogue(struct buffer *out);
+
+/* "debug", "info", "warning", "error". */
+const char *log_level_name(enum log_level level);
+
+/* Whether lines of ${level} are written now. */
+bool log_wants(enum log_level level);
+
+/* A line: log_begin, fields in the order they shall stand, log_commit. ${key} is a constant [a-z][a-z0-9_]*; a NULL value is an empty one. */
 void log_begin(struct log_line *line, enum event event);
 void log_u64(struct log_line *line, const char *key, uint64_t value);
 void log_i64(struct log_line *line, const char *key, int64_t value);
 void log_text(struct log_line *line, const char *key, const char *value);
 void log_span(struct log_line *line, const char *key, struct span value);
-/* code=, path= and why= of ${fault}; its value is never logged. */
+/* code= (its name), path= (unless empty) and why= of ${fault}; its value is never logged. */
 void log_fault(struct log_line *line, const struct fault *fault);
-/* error= of a -errno. */
+/* error= of a -errno: its name, e.g. ENOSPC. */
 void log_errno(struct log_line *line, int error);
 void log_commit(struct log_line *line);
 
-/* Lines dropped because the ring was full. */
+/* Lines dropped because the ring was full or the write failed. */
 uint64_t log_dropped(void);

@@ -20,8 +20,10 @@ enum metric {
 
 struct metric_series;
 
-/* The series of ${metric} for ${label} (NULL when the metric has none). Made on first use, the process's for ever; never NULL: when there is
- * no memory a shared overflow series is given. Thread-safe. */
+#define METRIC_SERIES_MAX 4096 /* of one metric: more labels than peers of a large region */
+
+/* The series of ${metric} for ${label} (copied; ignored when the metric has none). Made on first use, the process's for ever; never NULL:
+ * when there is no memory, or past METRIC_SERIES_MAX, the metric's series "(other)" is given. Thread-safe. */
 struct metric_series *metric_series(enum metric metric, const char *label);
 
 void metric_add(struct metric_series *series, uint64_t n);
