@@ -4,7 +4,8 @@
  *
  * The reader is fed with spans cut anywhere and gives the same events for every cut. A frame that lies wholly within one
  * fed span is handed out as a span over it, not copied; only a frame spread over several spans is gathered in a buffer of the
- * reader, never past the size cap. Every byte fed belongs to exactly one event (or to what is still held).
+ * reader, never past the size cap. Every byte fed belongs to exactly one event (or to what is still held); the one exception
+ * is the CR that comes late behind a frame which mllp_reader_end() ended without it: it belongs to that frame, already told.
  *
  * Resynchronisation: bytes before a VT are noise, one reject for the whole run. A VT inside a frame rejects what there
  * was and begins anew. An FS that no CR follows is data of the frame. The reader judges nothing inside a frame and keeps no clock:
@@ -67,6 +68,7 @@ struct mllp_reader {
 	uint64_t start;	       /* stream offset where the present run or frame began */
 	uint8_t head[MLLP_HEAD_MAX];
 	size_t head_len;
+	bool skip_fs;		/* MLLP_SKIPPING: the last byte was FS */
 	bool drop_held;		/* the last event showed held; forget it at the next call */
 	bool late_cr;		/* a frame was ended without CR by mllp_reader_end: that CR may still come */
 	uint64_t lenient_count; /* frames ended without CR */
@@ -111,11 +113,11 @@ enum mllp_event_kind mllp_reader_end(struct mllp_reader *r, enum mllp_end why, s
 
 /*
  * After MLLP_FRAME whose content stands in the reader's own buffer: give that memory to ${out} (initialised, empty; its
- * old content is freed; its ceiling stays) instead of copying it, and return true. False: the content is in the fed span.
+ * old content is freed; its ceiling is raised if need be) instead of copying it, and return true. False: the content is in the fed span.
  */
 bool mllp_reader_take(struct mllp_reader *r, const struct mllp_event *e, struct buffer *out);
 
-/* Memory held for the present frame, bytes (0 outside). */
+/* Bytes gathered of the present frame: what it costs in memory (0 outside). */
 size_t mllp_reader_held(const struct mllp_reader *r);
 
 /* Bytes of the stream received that belong to no event told so far: noise, or the present frame with its VT. */
