@@ -105,8 +105,8 @@ enum hl7_verdict hl7_header_judge(const struct hl7_header *h, struct span bytes,
 
 /*
  * Index the segments of ${m}, whose bytes, header and delimiters are set, in byte order up to the first fault of structure:
- * HL7_OK, or HL7_REFUSED with ${f} (100 at the segment; FAULT_MEMORY past the arena's ceiling or HL7_MESSAGE_MAX,
- * FAULT_OVERLOAD without memory). After a refusal ${m} has no segment.
+ * HL7_OK, or HL7_REFUSED with ${f} (100 at the segment; FAULT_TOO_LARGE past HL7_MESSAGE_MAX, FAULT_MEMORY past the
+ * arena's ceiling, FAULT_OVERLOAD when the machine has no memory). After a refusal ${m} has no segment.
  */
 enum hl7_verdict hl7_index(struct hl7_message *m, unsigned leniencies, struct arena *a, struct fault *f)
     __attribute__((warn_unused_result));

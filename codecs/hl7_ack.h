@@ -3,8 +3,8 @@
  * Acknowledgements (HL7 v2.5 §2.9.2, original mode), written from a header and a fault, and read.
  *
  * Written: MSH, MSA and, with a fault, one ERR, each ended by CR, in the delimiters of the message answered when they were legal. To v2.5 and
- * later the ERR has ERR-2, 3, 4, 7, 8; to v2.4 and older ERR-1 and MSA-3. What is copied from the original is copied raw and cut at
- * the first control byte, so that the answer is always one well-formed message; no value that was found wrong goes into it.
+ * later the ERR has ERR-2, 3, 4, 7, 8; to v2.4 and older ERR-1 and MSA-3. What is copied from the original is copied raw, cut at the
+ * first control byte and at HL7_ACK_COPY_MAX, so that the answer is always one well-formed message of bounded size.
  */
 #pragma once
 
@@ -25,6 +25,8 @@ enum hl7_ack_code {
 	HL7_CE,
 	HL7_CR,
 };
+
+#define HL7_ACK_COPY_MAX 1024u /* of one field copied: a hostile MSH must not make a large answer */
 
 /* "AA", "AE", ... */
 const char *hl7_ack_code_name(enum hl7_ack_code code);

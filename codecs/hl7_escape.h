@@ -25,7 +25,7 @@ struct hl7_escape_counts {
 	uint32_t malformed; /* kept as they stand */
 };
 
-/* Append the text of the raw ${value} to ${b}; ${counts} (may be NULL) is added to. Never longer than 33 times the value. */
+/* Append the text of the raw ${value} to ${b}; ${counts} (may be NULL) is added to. Never longer than 15 times the value. */
 void hl7_escape_decode(
     struct buffer *b, struct span value, const struct hl7_delimiters *d, struct hl7_escape_counts *counts);
 
