@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bytes of unknown origin made safe to show: valid UTF-8 without controls, one line.
+ *
+ * What is well-formed UTF-8 and not a control (C0, DEL, C1, the line and paragraph separators, the bidirectional overrides)
+ * stays as it is; every other byte becomes \xHH and a backslash \\, so that the text can be read back to the bytes. Not for
+ * forwarding: what was received is kept as received.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codecs/buffer.h"
+#include "codecs/span.h"
+
+/* The length (1..4) of the well-formed UTF-8 character (RFC 3629) at the head of ${s}, its number in *${point}; 0 when there is none. */
+size_t utf8_next(struct span s, uint32_t *point);
+
+/* Append ${raw} to ${out} as said above, at most ${max} bytes of it written; a longer text is cut before a character and ends in "...". */
+void printable_append(struct buffer *out, struct span raw, size_t max);
