@@ -46,10 +46,14 @@ enum http1_event {
 
 struct http1_request {
 	enum http1_method method;
-	int minor;	    /* HTTP/1.x: 0 or 1 */
-	struct span target; /* path and query as received */
-	struct span
-	    path; /* still percent-encoded; begins with '/', has no dot segments, no encoded slash, control or NUL */
+	int minor; /* HTTP/1.x: 0 or 1 */
+
+	/* Path and query as received (of an absolute target, what follows its authority). */
+	struct span target;
+
+	/* Still percent-encoded; begins with one '/', has no dot segments, no encoded slash, control or NUL. */
+	struct span path;
+
 	struct span query;	/* behind '?', still encoded; empty when there is none */
 	struct span host;	/* as received; empty only in HTTP/1.0 */
 	int64_t content_length; /* HTTP1_LENGTH_NONE when absent */
@@ -59,16 +63,17 @@ struct http1_request {
 };
 
 struct http1_reader {
-	struct http1_fields fields; /* of the current request, from HTTP1_HEAD_DONE until http1_reader_next */
+	struct http1_fields fields; /* of the request, from HTTP1_HEAD_DONE until http1_reader_next */
 	struct http1_request request;
 	struct http1_body body;
 	uint64_t body_max;
+	uint64_t lenient_query; /* bytes let through by HTTP1_LENIENT_QUERY since init */
+	const char *reason;	/* of HTTP1_FAULT: a constant sentence without input bytes */
+	int status;		/* of HTTP1_FAULT: 400, 413, 414, 417, 431, 501, 503 (no memory), 505 */
 	unsigned flags;
-	uint64_t lenient_query; /* bytes let through by HTTP1_LENIENT_QUERY, since init */
 	int state;
-	size_t line_from;   /* where the open line begins in fields.bytes */
-	int status;	    /* of HTTP1_FAULT: 400, 413, 414, 417, 431, 501, 503 (no memory), 505 */
-	const char *reason; /* of HTTP1_FAULT: a constant sentence without input bytes */
+	size_t line_from;		/* where the open line begins in fields.bytes */
+	size_t target_from, target_len; /* as it stands in the request line */
 };
 
 /*

@@ -15,7 +15,7 @@
 #include "codecs/http1_fields.h"
 #include "codecs/span.h"
 
-#define HTTP1_CHUNK_LINE_MAX	  256  /* one chunk's size and extensions */
+#define HTTP1_CHUNK_LINE_MAX	  256  /* one chunk's size and extensions, or one trailer field */
 #define HTTP1_CHUNK_EXTENSION_MAX 4096 /* bytes of extensions in a message: nobody we know sends any */
 #define HTTP1_TRAILER_MAX	  4096 /* bytes of trailer fields in a message */
 

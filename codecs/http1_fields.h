@@ -66,6 +66,12 @@ size_t http1_field_find(const struct http1_fields *f, const char *name, struct s
 /* Whether the comma-separated list(s) of the fields called ${name} hold ${token}, case apart. */
 bool http1_field_has_token(const struct http1_fields *f, const char *name, const char *token);
 
+/*
+ * Take the next element of the comma-separated ${list} from its front, white space around it cut; false when
+ * none is left. Empty elements come too. ${list}.ptr must not be NULL at first.
+ */
+bool http1_list_next(struct span *list, struct span *element);
+
 /* A non-empty run of RFC 9110 tchar. */
 bool http1_is_token(struct span s);
 

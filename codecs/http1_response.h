@@ -14,19 +14,19 @@
 #include "codecs/http1_fields.h"
 
 struct http1_response {
-	struct http1_fields fields;
+	struct http1_fields fields; /* from HTTP1_HEAD_DONE until http1_response_next */
 	struct http1_body body;
 	uint64_t body_max;
-	int minor;
-	int code;		/* the status code, from HTTP1_HEAD_DONE on */
 	int64_t content_length; /* HTTP1_LENGTH_NONE when absent */
+	int minor;		/* HTTP/1.x: 0 or 1 */
+	int code;		/* the status code, from HTTP1_HEAD_DONE on */
 	bool head_only;		/* it answers a HEAD request */
-	bool keep_alive;
-	bool broken; /* HTTP1_FAULT came */
+	bool keep_alive;	/* another request may be sent on this connection after HTTP1_END */
+	unsigned interim;	/* 1xx answers passed over */
 	int state;
 	size_t line_from;
-	int status; /* of HTTP1_FAULT: what a server would have answered to such a head (400, 413, 431, 501, 503, 505) */
-	const char *reason; /* of HTTP1_FAULT */
+	int status;	    /* of HTTP1_FAULT: as a server would have answered such a head */
+	const char *reason; /* of HTTP1_FAULT: a constant sentence */
 };
 
 void http1_response_init(struct http1_response *r, uint64_t body_max);

@@ -37,9 +37,8 @@ struct http1_response_head {
 	int status;
 	const struct http1_field_out *fields;
 	size_t count;
-	int64_t
-	    content_length; /* >= 0, HTTP1_LENGTH_CHUNKED, or HTTP1_LENGTH_NONE (1xx, 204, 304 only: they have no body) */
-	bool keep_alive; /* false adds "Connection: close" */
+	int64_t content_length; /* or HTTP1_LENGTH_CHUNKED; HTTP1_LENGTH_NONE with 1xx, 204, 304 only */
+	bool keep_alive;	/* false adds "Connection: close" */
 };
 
 /* Append status line, fields, and the empty line. All or nothing. */
