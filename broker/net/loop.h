@@ -2,11 +2,13 @@
 /*
  * The loop thread: timers, signals, and work that other threads hand back.
  *
- * One struct loop per I/O thread; this version runs one. Everything here but loop_poster and loop_stop is called on its thread.
+ * One struct loop per I/O thread; this version runs one. Everything here but loop_poster and loop_stop is called on its thread, or before it
+ * runs. Nothing in a callback may block.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "broker/base/post.h"
@@ -16,12 +18,14 @@ struct loop;
 struct loop_timer;
 
 int loop_new(struct loop **loopp) __attribute__((warn_unused_result));
+
+/* Timers, links and listeners of the loop are freed before it; items still posted are not run. NULL is harmless. */
 void loop_free(struct loop *loop);
 
-/* Run until loop_stop. */
+/* Run until loop_stop; items posted before the stop are run. May be called again. */
 int loop_run(struct loop *loop) __attribute__((warn_unused_result));
 
-/* Thread-safe. */
+/* Thread-safe; remembered when the loop does not run yet. */
 void loop_stop(struct loop *loop);
 
 /* Posted items run on the loop thread in the order posted. Thread-safe; lives as long as the loop. */
@@ -30,15 +34,19 @@ struct poster *loop_poster(struct loop *loop);
 /* For links and listeners only. */
 struct event_base *loop_base(struct loop *loop);
 
-/* Monotonic microseconds, read once per turn of the loop. */
+/* The one read buffer of all links of the loop: an idle link has none of its own. Whoever fills it uses it up before returning to the loop. */
+#define LOOP_SCRATCH ((size_t)64 * 1024)
+uint8_t *loop_scratch(struct loop *loop);
+
+/* Monotonic microseconds. */
 uint64_t loop_now_us(struct loop *loop);
 
-/* A timer that is not armed. ${fire} may free it. */
+/* A timer that is not armed; NULL when there is no memory. ${fire} may free it. */
 struct loop_timer *loop_timer_new(struct loop *loop, void (*fire)(void *arg), void *arg);
 void loop_timer_arm(struct loop_timer *timer, uint64_t after_ms); /* arming anew replaces */
 void loop_timer_cancel(struct loop_timer *timer);
 void loop_timer_free(struct loop_timer *timer);
 
-/* Call ${fire} on the loop for signal ${signo}. */
+/* Call ${fire} on the loop for signal ${signo}, for the loop's life. */
 int loop_signal(struct loop *loop, int signo, void (*fire)(void *arg), void *arg)
     __attribute__((warn_unused_result));

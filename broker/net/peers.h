@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "broker/base/config.h"
@@ -20,19 +21,36 @@ struct peer {
 	uint64_t junk_bytes;	  /* refused in the current hour */
 	uint64_t junk_hour;
 	struct metric_series *messages, *message_bytes, *refused, *deferred, *duplicates, *restamped,
-	    *same_id, *stray;
+	    *same_id, *stray, *certificate_days;
 };
 
 struct peers;
 
+/* ${config} outlives them. */
 int peers_new(struct peers **peersp, const struct config *config) __attribute__((warn_unused_result));
 void peers_free(struct peers *peers);
 
-/* The one peer whose identity ${certificate} has (issuer + full subject, issuer + SAN, or SPKI), or NULL. */
-struct peer *peers_match(struct peers *peers, X509 *certificate);
+/* Outcomes of peers_match beside 0 and -errno. */
+enum {
+	PEERS_NONE = 1,
+	PEERS_SEVERAL, /* two entries of the configuration claim it: neither is believed */
+};
+
+/*
+ * The one peer whose identity ${certificate} has: issuer and full subject (RFC 2253 text of both, whole), issuer and one subjectAltName, or the
+ * SHA-256 of its public key. Never the CN alone. The certificate was verified before.
+ */
+int peers_match(struct peers *peers, X509 *certificate, struct peer **peerp)
+    __attribute__((warn_unused_result));
+
+/* ${peer} showed ${certificate} just now: remember when and which, and what is left of it. */
+void peer_seen(struct peer *peer, X509 *certificate);
+
+/* Tell the metrics how many days the certificates have left, ours (${own}, NULL: not told) included. To be called daily or more often. */
+void peers_tell_days(struct peers *peers, const struct tls_identity *own);
 
 struct peer *peers_at(struct peers *peers, size_t index); /* index of the configuration */
 size_t peers_count(const struct peers *peers);
 
-/* Charge ${bytes} of junk; true when the peer's hourly quota is passed. */
+/* Charge ${bytes} of junk; true when the peer's hourly quota is passed. Any clock, always the same. */
 bool peer_charge_junk(struct peer *peer, uint64_t bytes, uint64_t now_us);

@@ -3,7 +3,7 @@
  * TLS contexts of both directions and what a certificate says of who is there.
  *
  * TLS 1.2 (ECDHE, AEAD) and 1.3, mutual, at most one ticket, no renegotiation, no compression, no 0-RTT. A context is immutable once made;
- * links hold a reference, so that a later reload can switch contexts under traffic.
+ * links hold a reference, so that a later reload can switch contexts under traffic. Revocation is not looked at yet.
  */
 #pragma once
 
@@ -16,17 +16,6 @@
 
 struct tls_context;
 
-/* A server context (asks for and requires a client certificate) from ${tls}. Errors are one line each in ${errors}: which file, what is wrong. */
-int tls_server_new(struct tls_context **contextp, const struct config_tls *tls, struct buffer *errors)
-    __attribute__((warn_unused_result));
-
-/* A client context: our certificate, and the authorities that may vouch for the server. Used by `liaison send` and `liaison pull`. */
-int tls_client_new(struct tls_context **contextp, const struct config_tls *tls, struct buffer *errors)
-    __attribute__((warn_unused_result));
-
-void tls_free(struct tls_context *context);
-SSL_CTX *tls_ssl_ctx(struct tls_context *context);
-
 /* What can be told of a certificate in a log line; every text is cut to its field. */
 struct tls_identity {
 	char subject[256]; /* RFC 2253 */
@@ -36,7 +25,44 @@ struct tls_identity {
 	uint8_t spki[32];	       /* SHA-256 of the SubjectPublicKeyInfo */
 };
 
+/* Outcome of tls_server_new and tls_client_new beside 0 and -errno. */
+enum {
+	TLS_INVALID = 1, /* ${errors} holds one line per error: which file, what is wrong */
+};
+
+/* A server context (asks for and requires a client certificate) from ${tls}. On 0 *${contextp} is the caller's: tls_free. */
+int tls_server_new(struct tls_context **contextp, const struct config_tls *tls, struct buffer *errors)
+    __attribute__((warn_unused_result));
+
+/* A client context: our certificate, and the authorities that may vouch for the server. Used by `liaison send` and `liaison pull`. */
+int tls_client_new(struct tls_context **contextp, const struct config_tls *tls, struct buffer *errors)
+    __attribute__((warn_unused_result));
+
+/* Connections made from it go on. NULL is harmless. */
+void tls_free(struct tls_context *context);
+SSL_CTX *tls_ssl_ctx(struct tls_context *context);
+
+/* Our own certificate. */
+const struct tls_identity *tls_own(const struct tls_context *context);
+
+/*
+ * A connection that will check that the server's certificate is for ${host} (a name, or an IP address in text), with SNI when it is a name. The
+ * caller sets its descriptor and frees it. -ENOMEM, or -EINVAL for a host that cannot be one.
+ */
+int tls_client_ssl(struct tls_context *context, const char *host, SSL **sslp)
+    __attribute__((warn_unused_result));
+
 void tls_identity_read(struct tls_identity *identity, X509 *certificate);
 
-/* The verify error recorded for ${ssl} in words of our own with the certificate it concerns (*${identity} filled, subject empty if none). */
+/* Whole days until ${identity} ends, negative when it has ended. */
+int64_t tls_identity_days(const struct tls_identity *identity, int64_t now_s);
+
+/* The name of an X509_V_ERR_* in words of our own. */
+const char *tls_verify_words(int verify_error);
+
+/*
+ * Why the handshake of ${ssl} failed, in words of our own and never NULL, with the certificate it concerns (*${identity} filled, all zero if
+ * none). To be called straight after the failed SSL_* call: it reads, and empties, OpenSSL's error queue. The words are one of a closed
+ * list: they are labels of a metric.
+ */
 const char *tls_refusal(SSL *ssl, struct tls_identity *identity);

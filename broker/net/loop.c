@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop over libevent's core, and its mailbox.
+ *
+ * The mailbox is a list under a mutex that is held for a few instructions, and an eventfd that is written once per batch: libevent itself is
+ * never touched from another thread, so it needs no locks. Invariant: whenever the list is not empty or a stop is asked, the eventfd is
+ * readable or wake_fire is running.
+ */
+#include "broker/net/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "broker/base/clock.h"
+
+struct loop_signal {
+	struct loop_signal *next;
+	struct event event;
+	void (*fire)(void *arg);
+	void *arg;
+};
+
+struct loop {
+	struct poster poster;
+	struct event_base *base;
+	struct event wake;
+	int wake_fd;
+	struct loop_signal *signals;
+	uint8_t *scratch;
+	pthread_mutex_t lock; /* what follows */
+	struct post_item *first, **last;
+	bool awake; /* wake_fd was written and not yet read */
+	bool stop;
+};
+
+struct loop_timer {
+	struct event event;
+	void (*fire)(void *arg);
+	void *arg;
+};
+
+/* Under the lock. A write of an eventfd cannot fail: its counter is at most 1. */
+static void
+wake(struct loop *loop)
+{
+	static const uint64_t one = 1;
+
+	if (loop->awake)
+		return;
+	loop->awake = true;
+	while (write(loop->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+static void
+wake_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *loop = arg;
+	struct post_item *item, *next;
+	uint64_t count;
+	bool stop;
+
+	(void)what;
+	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+	pthread_mutex_lock(&loop->lock);
+	item = loop->first;
+	loop->first = NULL;
+	loop->last = &loop->first;
+	loop->awake = false;
+	stop = loop->stop;
+	loop->stop = false;
+	pthread_mutex_unlock(&loop->lock);
+
+	for (; item; item = next) {
+		next = item->next; /* run() may free it */
+		item->run(item);
+	}
+	if (stop)
+		event_base_loopbreak(loop->base);
+}
+
+static void
+loop_post(struct poster *poster, struct post_item *item)
+{
+	struct loop *loop = (struct loop *)poster; /* the first member */
+
+	item->next = NULL;
+	pthread_mutex_lock(&loop->lock);
+	*loop->last = item;
+	loop->last = &item->next;
+	wake(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+int
+loop_new(struct loop **loopp)
+{
+	struct loop *loop;
+	int rc = -ENOMEM;
+
+	loop = calloc(1, sizeof(*loop));
+	if (!loop)
+		return rc;
+	loop->poster.post = loop_post;
+	loop->last = &loop->first;
+	loop->scratch = malloc(LOOP_SCRATCH);
+	loop->base = event_base_new();
+	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (loop->wake_fd < 0) {
+		rc = -errno;
+		goto fail;
+	}
+	if (!loop->scratch || !loop->base)
+		goto fail;
+	if (event_assign(&loop->wake, loop->base, loop->wake_fd, EV_READ | EV_PERSIST, wake_fire, loop) ||
+	    event_add(&loop->wake, NULL))
+		goto fail;
+	rc = -pthread_mutex_init(&loop->lock, NULL);
+	if (rc) {
+		event_del(&loop->wake);
+		goto fail;
+	}
+	*loopp = loop;
+	return 0;
+fail:
+	if (loop->wake_fd >= 0)
+		close(loop->wake_fd);
+	if (loop->base)
+		event_base_free(loop->base);
+	free(loop->scratch);
+	free(loop);
+	return rc;
+}
+
+void
+loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	while (loop->signals) {
+		struct loop_signal *s = loop->signals;
+
+		loop->signals = s->next;
+		event_del(&s->event);
+		free(s);
+	}
+	event_del(&loop->wake);
+	event_base_free(loop->base);
+	close(loop->wake_fd);
+	pthread_mutex_destroy(&loop->lock);
+	free(loop->scratch);
+	free(loop);
+}
+
+int
+loop_run(struct loop *loop)
+{
+	return event_base_dispatch(loop->base) < 0 ? -EIO : 0;
+}
+
+void
+loop_stop(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->stop = true;
+	wake(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+struct poster *
+loop_poster(struct loop *loop)
+{
+	return &loop->poster;
+}
+
+struct event_base *
+loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+uint8_t *
+loop_scratch(struct loop *loop)
+{
+	return loop->scratch;
+}
+
+uint64_t
+loop_now_us(struct loop *loop)
+{
+	(void)loop;
+	return clock_mono_us();
+}
+
+static void
+timer_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_timer *timer = arg;
+
+	(void)fd;
+	(void)what;
+	timer->fire(timer->arg);
+}
+
+struct loop_timer *
+loop_timer_new(struct loop *loop, void (*fire)(void *arg), void *arg)
+{
+	struct loop_timer *timer = calloc(1, sizeof(*timer));
+
+	if (!timer)
+		return NULL;
+	timer->fire = fire;
+	timer->arg = arg;
+	evtimer_assign(&timer->event, loop->base, timer_fire, timer);
+	return timer;
+}
+
+void
+loop_timer_arm(struct loop_timer *timer, uint64_t after_ms)
+{
+	struct timeval tv = { .tv_sec = (time_t)(after_ms / 1000),
+		.tv_usec = (suseconds_t)(after_ms % 1000 * 1000) };
+
+	evtimer_add(&timer->event, &tv);
+}
+
+void
+loop_timer_cancel(struct loop_timer *timer)
+{
+	evtimer_del(&timer->event);
+}
+
+void
+loop_timer_free(struct loop_timer *timer)
+{
+	if (!timer)
+		return;
+	evtimer_del(&timer->event);
+	free(timer);
+}
+
+static void
+signal_fire(evutil_socket_t signo, short what, void *arg)
+{
+	struct loop_signal *s = arg;
+
+	(void)signo;
+	(void)what;
+	s->fire(s->arg);
+}
+
+int
+loop_signal(struct loop *loop, int signo, void (*fire)(void *arg), void *arg)
+{
+	struct loop_signal *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->fire = fire;
+	s->arg = arg;
+	if (evsignal_assign(&s->event, loop->base, signo, signal_fire, s) || evsignal_add(&s->event, NULL)) {
+		free(s);
+		return -EINVAL;
+	}
+	s->next = loop->signals;
+	loop->signals = s;
+	return 0;
+}
