@@ -27,7 +27,7 @@ enum log_level {
 	LEVEL_ERROR,   /* a human must act */
 };
 
-enum event {
+enum log_event {
 #define EVENT(id, name, level, sentence, action) EVENT_##id,
 #include "broker/base/events.def"
 #undef EVENT
@@ -46,7 +46,7 @@ struct event_info {
 
 /* A line in the making, on the caller's stack. A field that does not fit is left out whole and the line says cut=1. */
 struct log_line {
-	enum event event;
+	enum log_event event;
 	size_t len;
 	bool full; /* a field was left out, or the level is not wanted: later fields do nothing */
 	char text[LOG_LINE_MAX];
@@ -62,7 +62,7 @@ void log_close(void);
 /* Ask the writer to open its file anew (after rotation). Async-signal-safe it is not. */
 void log_reopen(void);
 
-const struct event_info *event_info(enum event event);
+const struct event_info *event_info(enum log_event event);
 
 /* Append the catalogue as a table for people: name, level, sentence, what to do. */
 void event_catalogue(struct buffer *out);
@@ -74,7 +74,7 @@ const char *log_level_name(enum log_level level);
 bool log_wants(enum log_level level);
 
 /* A line: log_begin, fields in the order they shall stand, log_commit. ${key} is a constant [a-z][a-z0-9_]*; a NULL value is an empty one. */
-void log_begin(struct log_line *line, enum event event);
+void log_begin(struct log_line *line, enum log_event event);
 void log_u64(struct log_line *line, const char *key, uint64_t value);
 void log_i64(struct log_line *line, const char *key, int64_t value);
 void log_text(struct log_line *line, const char *key, const char *value);

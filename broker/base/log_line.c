@@ -22,7 +22,7 @@ static const struct event_info catalogue[EVENT_COUNT] = {
 };
 
 const struct event_info *
-event_info(enum event event)
+event_info(enum log_event event)
 {
 	return &catalogue[event];
 }
@@ -49,7 +49,7 @@ event_catalogue(struct buffer *out)
 }
 
 void
-log_begin(struct log_line *line, enum event event)
+log_begin(struct log_line *line, enum log_event event)
 {
 	const struct event_info *info = &catalogue[event];
 	char when[32];

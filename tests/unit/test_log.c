@@ -359,12 +359,12 @@ test_catalogue(void **state)
 	buffer_append_byte(&out, 0);
 	assert_false(buffer_failed(&out));
 	for (int i = 0; i < EVENT_COUNT; i++) {
-		const struct event_info *info = event_info((enum event)i);
+		const struct event_info *info = event_info((enum log_event)i);
 
 		assert_non_null(strstr((char *)out.data, info->name));
 		assert_non_null(strstr((char *)out.data, info->sentence));
 		for (int j = 0; j < i; j++)
-			assert_string_not_equal(info->name, event_info((enum event)j)->name);
+			assert_string_not_equal(info->name, event_info((enum log_event)j)->name);
 		/* warnings and errors that ask nothing of anybody are noise */
 		if (info->level == LEVEL_ERROR)
 			assert_string_not_equal(info->action, "none");
