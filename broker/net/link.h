@@ -3,10 +3,14 @@
  * A link: one accepted connection from TCP accept to close, carrying MLLP and HTTP alike. Doors see bytes of a known peer and nothing of
  * sockets, TLS or libevent.
  *
- *     ACCEPTED -> HANDSHAKE -> OPEN -> (FLUSHING ->) CLOSED
+ *     HANDSHAKE -> OPEN -> FLUSHING -> LINGERING -> CLOSED
  *
- * Nothing reaches the handler before the peer is known. Every state has a deadline. On the loop thread only; all roads end in one
- * link_drop. Handlers may drop the link inside any callback.
+ * Nothing reaches the handler before the peer is known. Every state has a deadline of the link's own but OPEN, whose deadline is the door's
+ * (link_deadline). On the loop thread only; all roads end in one link_drop. Handlers may close or drop the link inside any callback, and
+ * outside of them: closed() never runs inside another call of the link, but for listener_free.
+ *
+ * LINGERING is what lets a last answer arrive: after it at most LINK_LINGER_BYTES are read and thrown away, for at most
+ * LINK_LINGER_MS, so that the system does not answer bytes on their way with a reset.
  */
 #pragma once
 
@@ -23,6 +27,12 @@
 struct link;
 struct listener;
 
+#define LINK_LINGER_BYTES ((size_t)64 * 1024)
+#define LINK_LINGER_MS	  1000u
+
+/* Output below this wakes a door that stopped producing. */
+#define LINK_LOW_WATER ((size_t)64 * 1024)
+
 enum link_end {
 	LINK_CLOSED_BY_PEER, /* orderly, or between messages */
 	LINK_RESET,	     /* the transport failed */
@@ -32,15 +42,19 @@ enum link_end {
 	LINK_STOPPING,
 };
 
+/* As it stands in the log: "closed-by-peer" and so on. */
+const char *link_end_name(enum link_end end);
+
 /* What a door implements. ${arg} is what opened() returned. */
 struct link_handler {
-	/* The peer is known. Return the door's own state for the link, or NULL to refuse it (it is dropped, closed() is not called). */
+	/* The peer is known. Return the door's own state for the link, or NULL to refuse it (it is dropped, closed() is not called). The
+	 * door sets a deadline here: until then the link has none. */
 	void *(*opened)(struct link *link, struct peer *peer, void *door);
-	/* Bytes arrived: valid during the call. The door takes all of them. */
+	/* Bytes arrived, at most LOOP_SCRATCH: valid during the call. The door takes all of them. Not called once paused or closed. */
 	void (*input)(void *arg, struct span bytes);
-	/* The other side has sent its last byte (close_notify or FIN); we may still answer. */
+	/* The other side has sent its last byte (close_notify or FIN); we may still answer. Default behaviour if NULL: link_close. */
 	void (*input_ended)(void *arg);
-	/* Output fell below the low-water mark (64 KiB) after having been above it, or became empty. */
+	/* Output fell below the low-water mark after having been above it, or became empty. May be NULL. */
 	void (*drained)(void *arg);
 	/* The deadline set by link_deadline passed. Default behaviour if NULL: drop. */
 	void (*deadline)(void *arg);
@@ -58,20 +72,26 @@ struct listener_options {
 	void *door;
 };
 
-/* Bind and listen. -errno (logged with the address). Links already open outlive the listener. */
+/*
+ * Bind and listen on a numeric address; `listening` is logged, or -errno with the address. Everything in ${options} is outlived by the
+ * listener, but for ${options} itself.
+ */
 int listener_new(struct listener **listenerp, const struct listener_options *options)
     __attribute__((warn_unused_result));
 void listener_stop(struct listener *listener); /* no new connections; open links go on */
-void listener_free(struct listener *listener); /* drops the links that are left */
+/* Drops the links that are left (LINK_STOPPING); closed() is called at once. Never inside a callback of one of them. NULL is harmless. */
+void listener_free(struct listener *listener);
+/* Links whose peer is known and that are not closed yet: what a stopping daemon waits for. */
 size_t listener_links(const struct listener *listener);
 uint16_t listener_port(const struct listener *listener); /* the one bound, when the configuration says 0 */
 
-/* Calls ${each} for each open link. */
+/* Calls ${each} for each link whose peer is known; it may close or drop it. */
 void listener_each(struct listener *listener, void (*each)(void *arg, struct link *link), void *arg);
 
 /*
- * Queue a copy of ${bytes} for sending. 0, or -ENOBUFS when more than the configured output buffer is already waiting (nothing queued;
- * the door should have paced itself by link_output and drained), or -ENOMEM.
+ * Queue a copy of ${bytes} for sending. What one callback queues leaves together. 0; or, with nothing queued, -ENOBUFS when the configured
+ * output buffer is full already (the door should have paced itself by link_output and drained), -ENOMEM, or -EPIPE when the link is
+ * being closed.
  */
 int link_send(struct link *link, struct span bytes) __attribute__((warn_unused_result));
 size_t link_output(const struct link *link); /* bytes not yet given to the socket */
@@ -83,9 +103,9 @@ void link_resume(struct link *link);
 /* Call deadline() in ${ms} unless set anew; 0 cancels. The link's own handshake and answer deadlines are its own. */
 void link_deadline(struct link *link, uint64_t ms);
 
-/* Send what is queued, close_notify, close. */
+/* Send what is queued, close_notify, close. No callback but closed() follows. */
 void link_close(struct link *link);
-/* Close now, ${end} for the log. */
+/* Close now, ${end} for the log. No callback but closed() follows. Harmless on a link that is closed already. */
 void link_drop(struct link *link, enum link_end end);
 
 struct peer *link_peer(const struct link *link);

@@ -210,7 +210,8 @@ peer_seen(struct peer *peer, X509 *certificate)
 	tls_identity_read(&peer->last, certificate);
 	if (!peer->certificate_days)
 		peer->certificate_days = metric_series(METRIC_CERTIFICATE_DAYS, peer->config->name);
-	metric_set(peer->certificate_days, tls_identity_days(&peer->last, (int64_t)(peer->last_seen_us / 1000000)));
+	metric_set(
+	    peer->certificate_days, tls_identity_days(&peer->last, (int64_t)(peer->last_seen_us / 1000000)));
 }
 
 void

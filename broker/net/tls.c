@@ -77,8 +77,9 @@ load_key(SSL_CTX *ctx, const char *file, struct buffer *errors)
 		goto out;
 	}
 	if (st.st_mode & 077) {
-		buffer_printf(errors, "%s: the key's mode is %04o, wanted 0600: nobody but its owner may read it\n",
-		    file, (unsigned)(st.st_mode & 07777));
+		buffer_printf(errors,
+		    "%s: the key's mode is %04o, wanted 0600: nobody but its owner may read it\n", file,
+		    (unsigned)(st.st_mode & 07777));
 		goto out;
 	}
 	key = PEM_read_PrivateKey(stream, NULL, no_passphrase, NULL);
@@ -149,16 +150,16 @@ harden(SSL_CTX *ctx)
 	SSL_CTX_set_verify_depth(ctx, VERIFY_DEPTH);
 	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
-	    SSL_CTX_set_cipher_list(ctx, ciphers_12) == 1 && SSL_CTX_set1_groups_list(ctx, groups) == 1;
+	       SSL_CTX_set_cipher_list(ctx, ciphers_12) == 1 && SSL_CTX_set1_groups_list(ctx, groups) == 1;
 }
 
 static bool
 harden_server(SSL_CTX *ctx)
 {
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, tls_verify_note);
-	return SSL_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT) == 1 && SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
-	    SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
-	    SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) == 1;
+	return SSL_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT) == 1 &&
+	       SSL_CTX_set_num_tickets(ctx, 1) == 1 && SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
+	       SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) == 1;
 }
 
 static bool

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a link: its states, its events, its end.
+ *
+ * What the states do is elsewhere: link_handshake.c, link_input.c, link_output.c. Here are the transitions, lingering, and the one road out:
+ * link_drop closes at once, and leaves closed() and the freeing to an event of the link's own.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <openssl/err.h>
+
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
+#include "broker/net/link_state.h"
+
+static atomic_uint_fast64_t last_id;
+static atomic_size_t open_links;
+
+static const char *const state_names[] = {
+	[LINK_HANDSHAKE] = "handshake",
+	[LINK_OPEN] = "open",
+	[LINK_FLUSHING] = "flushing",
+	[LINK_LINGERING] = "lingering",
+	[LINK_CLOSED] = "closed",
+};
+
+const char *
+link_end_name(enum link_end end)
+{
+	static const char *const names[] = {
+		[LINK_CLOSED_BY_PEER] = "closed-by-peer",
+		[LINK_RESET] = "reset",
+		[LINK_DEADLINE] = "deadline",
+		[LINK_SLOW_READER] = "slow-reader",
+		[LINK_CLOSED_BY_US] = "closed-by-us",
+		[LINK_STOPPING] = "stopping",
+	};
+
+	return names[end];
+}
+
+size_t
+links_open(void)
+{
+	return atomic_load_explicit(&open_links, memory_order_relaxed);
+}
+
+void
+link_read_events(struct link *link, bool wanted)
+{
+	if (wanted == link->reading)
+		return;
+	link->reading = wanted;
+	if (wanted)
+		event_add(&link->on_read, NULL);
+	else
+		event_del(&link->on_read);
+}
+
+void
+link_soon(struct link *link)
+{
+	event_active(&link->soon, EV_TIMEOUT, 0);
+}
+
+void
+link_next_turn(struct link *link)
+{
+	static const struct timeval now = { 0, 0 };
+
+	link->read_soon = true;
+	event_add(&link->soon, &now);
+}
+
+void
+link_enter(struct link *link, enum link_state state)
+{
+	link->state = state;
+	switch (state) {
+	case LINK_HANDSHAKE:
+		deadline_set(&link->guard,
+		    link->opened_us + link->listener->options.config->limits.handshake_ms * 1000);
+		link_read_events(link, true);
+		break;
+	case LINK_OPEN:
+		deadline_cancel(&link->guard);
+		break;
+	case LINK_FLUSHING:
+		deadline_cancel(&link->door);
+		link_read_events(link, false);
+		break;
+	case LINK_LINGERING:
+		deadline_cancel(&link->door);
+		deadline_set(&link->guard, loop_now_us(link_loop(link)) + LINK_LINGER_MS * 1000);
+		event_del(&link->on_write);
+		link_read_events(link, true);
+		break;
+	case LINK_CLOSED:
+		link_read_events(link, false);
+		event_del(&link->on_write);
+		event_del(&link->soon);
+		deadline_fini(&link->guard);
+		deadline_fini(&link->door);
+		link_soon(link);
+		break;
+	}
+}
+
+void
+link_linger(struct link *link)
+{
+	if (SSL_is_init_finished(link->ssl)) {
+		ERR_clear_error();
+		if (SSL_shutdown(link->ssl) < 0)
+			ERR_clear_error(); /* the socket is full or gone: then without a farewell */
+	}
+	if (link->ended || shutdown(link->fd, SHUT_WR) < 0)
+		link_drop(link, link->end);
+	else
+		link_enter(link, LINK_LINGERING);
+}
+
+/* Throw away what still comes, within the bound; then wait for the guard. */
+static void
+linger_read(struct link *link)
+{
+	ssize_t n = recv(link->fd, loop_scratch(link_loop(link)), LOOP_SCRATCH, 0);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		link_drop(link, link->end);
+		return;
+	}
+	link->bytes_dropped += (uint64_t)n;
+	if (link->bytes_dropped >= LINK_LINGER_BYTES)
+		link_read_events(link, false);
+}
+
+static void
+read_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *link = arg;
+
+	(void)fd;
+	(void)what;
+	switch (link->state) {
+	case LINK_HANDSHAKE:
+		link_shake(link);
+		break;
+	case LINK_OPEN:
+		link_read(link);
+		break;
+	case LINK_LINGERING:
+		linger_read(link);
+		break;
+	case LINK_FLUSHING:
+	case LINK_CLOSED:
+		break;
+	}
+}
+
+static void
+write_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *link = arg;
+
+	(void)fd;
+	(void)what;
+	if (link->state == LINK_HANDSHAKE) {
+		link_shake(link);
+		return;
+	}
+	link->blocked = false;
+	if (link->read_wants_write) {
+		link->read_wants_write = false;
+		link_read(link); /* flushes as well */
+	} else {
+		link_flush(link);
+	}
+}
+
+static void
+soon_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *link = arg;
+
+	(void)fd;
+	(void)what;
+	if (link->state == LINK_CLOSED)
+		link_bury(link);
+	else if (link->read_soon)
+		link_read(link); /* flushes as well */
+	else
+		link_flush(link);
+}
+
+static void
+guard_passed(void *arg)
+{
+	struct link *link = arg;
+
+	if (link->state == LINK_HANDSHAKE)
+		link_refuse(link, "timeout", NULL);
+	else if (link->state == LINK_LINGERING)
+		link_drop(link, link->end);
+	else
+		link_drop(link, LINK_SLOW_READER);
+}
+
+static void
+door_passed(void *arg)
+{
+	struct link *link = arg;
+	const struct link_handler *handler = link->listener->options.handler;
+
+	if (link->state == LINK_OPEN && handler->deadline)
+		handler->deadline(link->arg);
+	else if (link->state == LINK_OPEN)
+		link_drop(link, LINK_DEADLINE);
+}
+
+static void
+address_text(char *to, size_t size, const struct sockaddr *from, socklen_t len)
+{
+	char host[46], port[8];
+
+	if (getnameinfo(from, len, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
+		snprintf(to, size, "unknown");
+	else
+		snprintf(to, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+int
+link_accept(struct listener *listener, int fd, const struct sockaddr *from, socklen_t len)
+{
+	struct event_base *base = loop_base(listener->options.loop);
+	struct link *link;
+
+	link = calloc(1, sizeof(*link));
+	ERR_clear_error();
+	if (link)
+		link->ssl = SSL_new(tls_ssl_ctx(listener->options.tls));
+	if (!link || !link->ssl || SSL_set_fd(link->ssl, fd) != 1) {
+		ERR_clear_error();
+		SSL_free(link ? link->ssl : NULL);
+		free(link);
+		close(fd);
+		return -ENOMEM;
+	}
+	SSL_set_accept_state(link->ssl);
+	link->fd = fd;
+	link->listener = listener;
+	link->id = atomic_fetch_add(&last_id, 1) + 1;
+	link->opened_us = loop_now_us(listener->options.loop);
+	link->end = LINK_CLOSED_BY_US;
+	address_text(link->address, sizeof(link->address), from, len);
+	event_assign(&link->on_read, base, fd, EV_READ | EV_PERSIST, read_fire, link);
+	event_assign(&link->on_write, base, fd, EV_WRITE, write_fire, link);
+	evtimer_assign(&link->soon, base, soon_fire, link);
+	deadline_init(&link->guard, listener->options.loop, guard_passed, link);
+	deadline_init(&link->door, listener->options.loop, door_passed, link);
+
+	link->next = listener->links;
+	link->place = &listener->links;
+	if (link->next)
+		link->next->place = &link->next;
+	listener->links = link;
+	listener->count++;
+	atomic_fetch_add(&open_links, 1);
+	metric_set(listener->connections, (int64_t)listener->count);
+	link_enter(link, LINK_HANDSHAKE);
+	return 0;
+}
+
+/* What came before the peer was known: counted, never looked at. */
+static void
+tell_unauthenticated(struct link *link)
+{
+	uint64_t bytes = BIO_number_read(SSL_get_rbio(link->ssl)) + link->bytes_dropped;
+	struct log_line line;
+
+	if (SSL_is_init_finished(link->ssl) || bytes == 0)
+		return;
+	metric_count(METRIC_UNAUTHENTICATED_BYTES, bytes);
+	log_begin(&line, EVENT_BEFORE_AUTHENTICATION);
+	log_u64(&line, "link", link->id);
+	log_text(&line, "address", link->address);
+	log_text(&line, "listener", link->listener->options.listener->name);
+	log_u64(&line, "bytes", bytes);
+	log_commit(&line);
+}
+
+static void
+tell_disconnected(struct link *link)
+{
+	struct log_line line;
+
+	log_begin(&line, EVENT_DISCONNECTED);
+	log_u64(&line, "link", link->id);
+	log_text(&line, "peer", link->peer->config->name);
+	log_text(&line, "address", link->address);
+	log_text(&line, "listener", link->listener->options.listener->name);
+	log_text(&line, "end", link_end_name(link->end));
+	log_u64(&line, "seconds", (loop_now_us(link_loop(link)) - link->opened_us) / 1000000);
+	log_u64(&line, "in", link->bytes_in);
+	log_u64(&line, "out", link->bytes_out);
+	log_commit(&line);
+}
+
+void
+link_drop(struct link *link, enum link_end end)
+{
+	struct listener *listener = link->listener;
+
+	if (link->state == LINK_CLOSED)
+		return;
+	link->end = end;
+	if (link->peer) {
+		tell_disconnected(link);
+		link->peer->connections--;
+		listener->known--;
+	} else {
+		tell_unauthenticated(link);
+	}
+	link_enter(link, LINK_CLOSED);
+	SSL_free(link->ssl);
+	link->ssl = NULL;
+	ERR_clear_error();
+	close(link->fd);
+	link->fd = -1;
+	link_output_free(link);
+	listener->count--;
+	atomic_fetch_sub(&open_links, 1);
+	metric_set(listener->connections, (int64_t)listener->count);
+}
+
+void
+link_bury(struct link *link)
+{
+	event_del(&link->soon);
+	if (link->arg)
+		link->listener->options.handler->closed(link->arg, link->end);
+	*link->place = link->next;
+	if (link->next)
+		link->next->place = link->place;
+	free(link);
+}
+
+void
+link_close(struct link *link)
+{
+	if (link->state != LINK_OPEN)
+		return;
+	link->end = link->ended ? LINK_CLOSED_BY_PEER : LINK_CLOSED_BY_US;
+	link_enter(link, LINK_FLUSHING);
+	if (!link->in_turn)
+		link_soon(link);
+}
+
+void
+link_pause(struct link *link)
+{
+	link->paused = true;
+	if (link->state == LINK_OPEN)
+		link_read_events(link, false);
+}
+
+void
+link_resume(struct link *link)
+{
+	if (!link->paused)
+		return;
+	link->paused = false;
+	if (link->state != LINK_OPEN || link->ended)
+		return;
+	link_read_events(link, true);
+	if (!link->in_turn && SSL_has_pending(link->ssl))
+		link_next_turn(link);
+}
+
+void
+link_deadline(struct link *link, uint64_t ms)
+{
+	if (link->state != LINK_OPEN)
+		return;
+	if (ms)
+		deadline_set(&link->door, loop_now_us(link_loop(link)) + ms * 1000);
+	else
+		deadline_cancel(&link->door);
+}
+
+struct peer *
+link_peer(const struct link *link)
+{
+	return link->peer;
+}
+
+uint64_t
+link_id(const struct link *link)
+{
+	return link->id;
+}
+
+const char *
+link_address(const struct link *link)
+{
+	return link->address;
+}
+
+struct loop *
+link_loop(const struct link *link)
+{
+	return link->listener->options.loop;
+}
+
+void
+link_stat(const struct link *link, struct link_stat *stat)
+{
+	*stat = (struct link_stat){
+		.id = link->id,
+		.opened_us = link->opened_us,
+		.bytes_in = link->bytes_in,
+		.bytes_out = link->bytes_out,
+		.state = state_names[link->state],
+		.peer = link->peer ? link->peer->config->name : "",
+		.address = link->address,
+		.listener = link->listener->options.listener->name,
+	};
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading: until the socket has no more, within a bound, so that one link that streams does not starve the others.
+ *
+ * Several records are gathered in the loop's buffer before the door sees them: pipelined messages come in one piece, and their answers leave
+ * in one. Nothing decrypted stays behind in the SSL unnoticed: a turn that ends early comes back by itself.
+ */
+#include <event2/event.h>
+#include <openssl/err.h>
+
+#include "broker/net/link_state.h"
+
+/* One link's share of a turn of the loop: about 50 us of TLS. */
+#define TURN_BYTES ((size_t)256 * 1024)
+
+#define RECORD_MAX ((size_t)16 * 1024) /* RFC 8446 5.1 */
+
+/* Gather records. Returns how many bytes; *${why} is the SSL's word on what comes next, SSL_ERROR_NONE when the buffer is full. */
+static size_t
+gather(struct link *link, uint8_t *to, int *why)
+{
+	size_t have = 0, n;
+	int rc;
+
+	*why = SSL_ERROR_NONE;
+	while (have + RECORD_MAX <= LOOP_SCRATCH) {
+		ERR_clear_error();
+		rc = SSL_read_ex(link->ssl, to + have, LOOP_SCRATCH - have, &n);
+		if (rc != 1) {
+			*why = SSL_get_error(link->ssl, rc);
+			break;
+		}
+		have += n;
+	}
+	return have;
+}
+
+static void
+input_ended(struct link *link)
+{
+	const struct link_handler *handler = link->listener->options.handler;
+
+	link->ended = true;
+	link_read_events(link, false);
+	if (handler->input_ended)
+		handler->input_ended(link->arg);
+	else
+		link_close(link);
+}
+
+/* What the SSL said after the last byte. */
+static void
+conclude(struct link *link, int why)
+{
+	switch (why) {
+	case SSL_ERROR_NONE:
+	case SSL_ERROR_WANT_READ:
+		break;
+	case SSL_ERROR_WANT_WRITE:
+		link->read_wants_write = true;
+		event_add(&link->on_write, NULL);
+		break;
+	case SSL_ERROR_ZERO_RETURN:
+		input_ended(link);
+		break;
+	default:
+		link_drop(link, LINK_RESET);
+	}
+}
+
+void
+link_read(struct link *link)
+{
+	const struct link_handler *handler = link->listener->options.handler;
+	uint8_t *scratch = loop_scratch(link_loop(link));
+	size_t total = 0, n;
+	int why = SSL_ERROR_NONE;
+
+	link->read_soon = false;
+	while (link->state == LINK_OPEN && !link->paused && !link->ended && why == SSL_ERROR_NONE) {
+		if (total >= TURN_BYTES) {
+			if (SSL_has_pending(link->ssl)) /* otherwise the socket tells */
+				link_next_turn(link);
+			break;
+		}
+		n = gather(link, scratch, &why);
+		total += n;
+		link->bytes_in += n;
+		if (n > 0) {
+			link->in_turn = true;
+			handler->input(link->arg, span_make(scratch, n));
+			link->in_turn = false;
+		}
+		if (link->state == LINK_OPEN && !link->ended)
+			conclude(link, why);
+	}
+	link_flush(link);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listening and accepting, and saying no politely: a connection past a limit is taken and closed, and counted in at most one line a second.
+ *
+ * When the process has no descriptor left, accepting rests for a second instead of turning in circles.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "broker/base/log.h"
+#include "broker/base/metrics.h"
+#include "broker/net/link_state.h"
+
+#define ACCEPT_BATCH 64	  /* then the links that are open have their turn */
+#define BACKLOG	     1024 /* a reconnect of every sender of a region */
+#define TELL_MS	     1000
+#define REST_MS	     1000
+
+static void
+tell_refused(struct listener *listener)
+{
+	struct log_line line;
+
+	log_begin(&line, EVENT_CONNECTION_REFUSED);
+	log_text(&line, "listener", listener->options.listener->name);
+	log_text(&line, "why", listener->refused_why);
+	log_u64(&line, "count", listener->refused);
+	log_commit(&line);
+	listener->refused = 0;
+	listener->telling = true;
+	loop_timer_arm(listener->tell, TELL_MS);
+}
+
+static void
+tell_fire(void *arg)
+{
+	struct listener *listener = arg;
+
+	listener->telling = false;
+	if (listener->refused)
+		tell_refused(listener);
+}
+
+static void
+refuse(struct listener *listener, int fd, const char *why)
+{
+	close(fd);
+	listener->refused++;
+	listener->refused_why = why;
+	if (!listener->telling)
+		tell_refused(listener);
+}
+
+/* Not to be accepted for now: told once, until an accept succeeds again. */
+static void
+rest(struct listener *listener, int error)
+{
+	struct log_line line;
+
+	event_del(&listener->on_accept);
+	loop_timer_arm(listener->again, REST_MS);
+	if (listener->short_of_files)
+		return;
+	listener->short_of_files = true;
+	log_begin(&line, EVENT_CONNECTION_REFUSED);
+	log_text(&line, "listener", listener->options.listener->name);
+	log_text(&line, "why", "the system gives no more descriptors; accepting rests");
+	log_errno(&line, -error);
+	log_commit(&line);
+}
+
+static void
+again_fire(void *arg)
+{
+	struct listener *listener = arg;
+
+	event_add(&listener->on_accept, NULL);
+}
+
+static void
+admit(struct listener *listener, int fd, const struct sockaddr *from, socklen_t len)
+{
+	if (listener->count >= listener->options.listener->max_connections)
+		refuse(listener, fd, "the listener's greatest number of connections");
+	else if (links_open() >= listener->options.config->limits.connections)
+		refuse(listener, fd, "the broker's greatest number of connections");
+	else if (link_accept(listener, fd, from, len) < 0)
+		rest(listener, ENOMEM);
+}
+
+static void
+accept_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *listener = arg;
+	struct sockaddr_storage from;
+	socklen_t len;
+	int one;
+
+	(void)what;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		len = sizeof(from);
+		one = accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (one >= 0) {
+			listener->short_of_files = false;
+			admit(listener, one, (struct sockaddr *)&from, len);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			rest(listener, errno);
+		if (errno != ECONNABORTED && errno != EINTR)
+			return; /* EAGAIN: all are taken */
+	}
+}
+
+static uint16_t
+bound_port(int fd)
+{
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+
+	if (getsockname(fd, (struct sockaddr *)&at, &len) < 0)
+		return 0;
+	if (at.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&at)->sin6_port);
+	return ntohs(((struct sockaddr_in *)&at)->sin_port);
+}
+
+/* A listening socket, or -errno. Accepted sockets inherit its options. */
+static int
+listen_on(const char *address, uint16_t port)
+{
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+		.ai_socktype = SOCK_STREAM };
+	static const int on = 1;
+	struct addrinfo *at;
+	char service[8];
+	int fd, rc = 0;
+
+	snprintf(service, sizeof(service), "%u", port);
+	if (getaddrinfo(address, service, &hints, &at) != 0)
+		return -EADDRNOTAVAIL;
+	fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		rc = -errno;
+		goto out;
+	}
+	/* Without TCP_NODELAY two records and a delayed acknowledgement make 40 ms. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+	    bind(fd, at->ai_addr, at->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+		rc = -errno;
+		close(fd);
+	}
+out:
+	freeaddrinfo(at);
+	return rc ? rc : fd;
+}
+
+static void
+tell_listening(const struct listener *listener, int error)
+{
+	const struct config_listener *config = listener->options.listener;
+	struct log_line line;
+
+	log_begin(&line, error ? EVENT_FATAL : EVENT_LISTENING);
+	if (error)
+		log_text(&line, "why", "a listener's address cannot be had");
+	log_text(&line, "listener", config->name);
+	log_text(&line, "protocol", config->protocol == PROTOCOL_MLLP ? "mllp" : "https");
+	log_text(&line, "address", config->address);
+	log_u64(&line, "port", error ? config->port : listener->port);
+	if (error)
+		log_errno(&line, error);
+	log_commit(&line);
+}
+
+int
+listener_new(struct listener **listenerp, const struct listener_options *options)
+{
+	struct listener *listener;
+	int rc = -ENOMEM;
+
+	listener = calloc(1, sizeof(*listener));
+	if (!listener)
+		return rc;
+	listener->options = *options;
+	listener->fd = -1;
+	listener->connections = metric_series(METRIC_CONNECTIONS, options->listener->name);
+	listener->again = loop_timer_new(options->loop, again_fire, listener);
+	listener->tell = loop_timer_new(options->loop, tell_fire, listener);
+	if (!listener->again || !listener->tell)
+		goto fail;
+	rc = listen_on(options->listener->address, options->listener->port);
+	if (rc < 0) {
+		tell_listening(listener, rc);
+		goto fail;
+	}
+	listener->fd = rc;
+	listener->port = bound_port(listener->fd);
+	event_assign(&listener->on_accept, loop_base(options->loop), listener->fd, EV_READ | EV_PERSIST,
+	    accept_fire, listener);
+	if (event_add(&listener->on_accept, NULL)) {
+		rc = -ENOMEM;
+		goto fail;
+	}
+	tell_listening(listener, 0);
+	*listenerp = listener;
+	return 0;
+fail:
+	if (listener->fd >= 0)
+		close(listener->fd);
+	loop_timer_free(listener->again);
+	loop_timer_free(listener->tell);
+	free(listener);
+	return rc;
+}
+
+void
+listener_stop(struct listener *listener)
+{
+	if (listener->fd < 0)
+		return;
+	event_del(&listener->on_accept);
+	loop_timer_cancel(listener->again);
+	close(listener->fd);
+	listener->fd = -1;
+}
+
+void
+listener_free(struct listener *listener)
+{
+	if (!listener)
+		return;
+	listener_stop(listener);
+	while (listener->links) {
+		link_drop(listener->links, LINK_STOPPING);
+		link_bury(listener->links);
+	}
+	if (listener->refused)
+		tell_refused(listener);
+	loop_timer_free(listener->again);
+	loop_timer_free(listener->tell);
+	free(listener);
+}
+
+size_t
+listener_links(const struct listener *listener)
+{
+	return listener->known;
+}
+
+uint16_t
+listener_port(const struct listener *listener)
+{
+	return listener->port;
+}
+
+void
+listener_each(struct listener *listener, void (*each)(void *arg, struct link *link), void *arg)
+{
+	/* Nothing is freed meanwhile: links are buried by events of their own. */
+	for (struct link *link = listener->links; link; link = link->next) {
+		if (link->arg && link->state != LINK_CLOSED)
+			each(arg, link);
+	}
+}
