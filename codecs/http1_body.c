@@ -223,13 +223,15 @@ take_size(struct http1_body *b)
 	return HTTP1_BODY_MORE;
 }
 
-/* Fields that no trailer may bring (RFC 9110 §6.5.1): framing, routing, authentication. */
+/*
+ * Fields of framing, routing and authentication, which would mean something else in a head (RFC 9110 §6.5.1). Any other trailer field is
+ * dropped, whatever it says.
+ */
 static bool
 forbidden_trailer(struct span name)
 {
 	static const char *const names[] = { "Content-Length", "Transfer-Encoding", "Host", "Connection",
-		"Trailer", "TE", "Expect", "Authorization", "Content-Type", "Content-Encoding",
-		"Content-Range" };
+		"Trailer", "TE", "Expect", "Authorization" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (http1_equal_nocase(name, span_str(names[i])))
