@@ -78,7 +78,8 @@ typedef void core_done_fn(void *arg, const struct verdict *verdict);
 void core_submit(struct core *core, const struct submission *submission, core_done_fn *done, void *arg);
 
 /*
- * Queues. Order is that of the journal.
+ * Queues. Order is that of the journal. They say what waits; whether a reader may see a message at all is said by the message's
+ * journalled decision: it may when decision.to names an inbox it reads (also after it was settled).
  */
 #define CORE_PARKED SIZE_MAX /* the queue of messages that no route wanted */
 

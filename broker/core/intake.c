@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Intake: the one decision on every submission, journalled before it is answered.
+ *
+ * A submission becomes a struct pending: it is judged (stopping, duplicate, routes), appended to the journal, and lives until the journal
+ * says that it is on disk or never will be. A suspected duplicate is first confirmed on the older record: in memory when that one is itself
+ * pending, on a worker otherwise. What cannot be journalled is never answered positively.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "broker/base/log.h"
+#include "broker/base/metrics.h"
+#include "broker/core/core.h"
+#include "broker/core/route.h"
+#include "broker/core/state.h"
+
+#define REFUSED_WHOLE	((size_t)1 << 20) /* law 3: a refused message is kept whole up to this */
+#define REFUSED_HEAD	((size_t)4 << 10) /* beyond it, or below the disk floor: its head and its digest */
+#define DECISION_ROOM	((size_t)64 << 10)
+#define FACTS_ROOM	((size_t)4 << 20) /* a million tiny OBX must not make a gigabyte of facts */
+#define CONFIRM_ROOM	(FACTS_ROOM + DECISION_ROOM + ((size_t)1 << 20))
+#define SEQ_PLACEHOLDER (((uint64_t)1 << 53) - 1)
+
+struct pending {
+	struct pending *next;
+	struct core *core;
+	const struct submission *submission;
+	core_done_fn *done;
+	void *arg;
+	struct record_head head;
+	enum record_type type;
+	enum answer answer;
+	struct fault fault;
+	bool keyed;
+	bool parked;
+	uint8_t key[16];
+	uint8_t sha256[32];
+	uint8_t comparable[32]; /* all zero: the peer has no restamped fields */
+	uint64_t first;		/* the accepted message a resend repeats */
+	uint64_t first_time_us;
+	size_t *to;
+	size_t to_count;
+	struct buffer facts;
+	struct buffer decision;
+	/* Confirming a suspected duplicate */
+	struct workers_job job;
+	struct arena arena;
+	int read;
+	uint8_t read_sha256[32];
+	uint8_t read_comparable[32];
+	bool read_same_key;
+};
+
+static void judge(struct pending *p);
+
+static void
+pending_free(struct pending *p)
+{
+	buffer_fini(&p->facts);
+	buffer_fini(&p->decision);
+	arena_fini(&p->arena);
+	free(p->to);
+	free(p);
+}
+
+/* Tell the caller and end ${p}. */
+static void
+answer(struct pending *p)
+{
+	struct core *core = p->core;
+	bool repeated = p->type == RECORD_DUPLICATE && p->answer == ANSWER_ACCEPT;
+	struct verdict verdict = {
+		.answer = p->answer,
+		.seq = repeated ? p->first : p->head.seq,
+		.time_us = repeated ? p->first_time_us : p->head.time_us,
+		.duplicate = repeated,
+		.fault = p->fault.code == FAULT_NONE ? NULL : &p->fault,
+	};
+
+	if (repeated)
+		core->status.duplicates++;
+	else if (p->answer == ANSWER_ACCEPT)
+		core->status.accepted++;
+	else if (p->submission->kind == SUBMIT_STRAY)
+		core->status.stray++;
+	else if (p->submission->kind == SUBMIT_FRAME)
+		core->status.frames++;
+	else if (p->answer == ANSWER_LATER)
+		core->status.deferred++;
+	else
+		core->status.refused++;
+	core->in_flight--;
+	p->done(p->arg, &verdict);
+	pending_free(p);
+}
+
+static void
+pending_unlink(struct core *core, struct pending *p)
+{
+	struct pending **at = &core->pending;
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	if (core->pending_tail == &p->next)
+		core->pending_tail = at;
+	p->next = NULL;
+}
+
+/*
+ * Once on disk: into the queues.
+ */
+static void
+log_routes(const struct pending *p)
+{
+	struct log_line line;
+
+	for (size_t i = 0; i < p->to_count; i++) {
+		log_begin(&line, EVENT_ROUTED);
+		log_u64(&line, "id", p->head.seq);
+		log_text(&line, "to", p->core->config->destinations[p->to[i]].name);
+		log_u64(&line, "waiting", core_waiting_count(p->core, p->to[i]));
+		log_commit(&line);
+	}
+	if (p->parked) {
+		log_begin(&line, EVENT_PARKED);
+		log_u64(&line, "id", p->head.seq);
+		log_text(&line, "peer", p->submission->peer->name);
+		log_commit(&line);
+	}
+}
+
+static int
+apply(struct pending *p)
+{
+	size_t parked = p->core->config->destination_count + QUEUE_PARKED;
+	int r;
+
+	r = core_apply_accepted(p->core, &p->head, p->to, p->to_count);
+	if (r == 0 && p->parked)
+		r = core_apply_accepted(p->core, &p->head, &parked, 1);
+	return r;
+}
+
+static void
+applied(struct pending *p)
+{
+	struct core *core = p->core;
+	size_t count = p->to_count, *to = p->to;
+
+	/* The list outlives the answer, which may free everything else. */
+	p->to = NULL;
+	log_routes(&(struct pending){ .core = core,
+	    .submission = p->submission,
+	    .head = p->head,
+	    .parked = p->parked,
+	    .to = to,
+	    .to_count = count });
+	answer(p);
+	for (size_t i = 0; i < count; i++)
+		core_wake(core, to[i]);
+	free(to);
+}
+
+/* Queues keep the order of the journal: what found no memory holds back all that come after it. */
+void
+core_retry_unapplied(struct core *core)
+{
+	while (core->unapplied) {
+		struct pending *p = core->unapplied;
+
+		if (apply(p))
+			return;
+		core->unapplied = p->next;
+		applied(p);
+	}
+}
+
+static void
+accepted(struct pending *p)
+{
+	struct pending **at = &p->core->unapplied;
+
+	if (core_mark(p->core, p->head.seq, p->head.time_us) || *at || apply(p)) {
+		while (*at)
+			at = &(*at)->next;
+		p->next = NULL;
+		*at = p;
+		return;
+	}
+	applied(p);
+}
+
+/* The journal's word on one pending record. */
+static void
+journalled(void *arg, int error)
+{
+	struct pending *p = arg;
+	struct core *core = p->core;
+
+	pending_unlink(core, p);
+	if (p->type == RECORD_ACCEPTED && error == 0) {
+		accepted(p);
+		return;
+	}
+	if (p->type == RECORD_ACCEPTED && p->keyed)
+		duplicates_drop(core->duplicates, p->key, p->head.seq);
+	/* A resend stands or falls with the message it repeats. */
+	if (p->type == RECORD_DUPLICATE && duplicates_get(core->duplicates, p->key) != p->first)
+		error = error ? error : -EIO;
+	if (error) {
+		p->head.seq = 0;
+		if (p->answer == ANSWER_ACCEPT) {
+			p->answer = ANSWER_LATER;
+			fault_set(
+			    &p->fault, FAULT_STORE, 0, NULL, "the message could not be stored, resend later");
+		}
+	}
+	answer(p);
+}
+
+/*
+ * Towards the journal.
+ */
+static struct span
+kept_bytes(const struct pending *p, bool whole)
+{
+	struct span bytes = p->submission->bytes;
+
+	if (p->type == RECORD_ACCEPTED)
+		return bytes;
+	if (p->type == RECORD_DUPLICATE)
+		return SPAN_EMPTY;
+	return whole && bytes.len <= REFUSED_WHOLE ? bytes : span_cut(bytes, 0, REFUSED_HEAD);
+}
+
+static int
+append(struct pending *p, bool push, bool whole)
+{
+	struct journal_entry entry = {
+		.type = p->type,
+		.ref = p->type == RECORD_DUPLICATE ? p->first : 0,
+		.size = p->submission->size,
+		.key = p->type == RECORD_ACCEPTED && p->keyed ? p->key : NULL,
+		.sha256 = p->submission->sha256,
+		.facts = buffer_span(&p->facts),
+		.decision = buffer_span(&p->decision),
+		.body = kept_bytes(p, whole),
+		.push = push,
+	};
+	int r;
+
+	r = journal_append(p->core->journal, &entry, journalled, p, &p->head);
+	if (r)
+		return r;
+	p->next = NULL;
+	*p->core->pending_tail = p;
+	p->core->pending_tail = &p->next;
+	return 0;
+}
+
+static int
+encode(struct pending *p, const struct decision *decision)
+{
+	buffer_reset(&p->facts);
+	buffer_reset(&p->decision);
+	if (p->submission->facts)
+		facts_encode(p->submission->facts, &p->facts);
+	decision_encode(decision, &p->decision);
+	return buffer_failed(&p->facts) || buffer_failed(&p->decision) ? -ENOMEM : 0;
+}
+
+/* Journal a refusal, as much of it as the disk allows, and answer; what cannot be journalled is answered all the same (law 1). */
+static void
+refuse(struct pending *p)
+{
+	struct decision decision = {
+		.answer = p->answer,
+		.fault = p->fault,
+		.frame_size = p->submission->frame_size,
+		.frame_offset = p->submission->frame_offset,
+	};
+	bool whole = p->answer == ANSWER_REFUSE || p->answer == ANSWER_NONE;
+	int r;
+
+	if (encode(p, &decision)) {
+		/* Facts past their ceiling: the bytes and the decision tell enough. */
+		buffer_reset(&p->facts);
+		buffer_reset(&p->decision);
+		decision_encode(&decision, &p->decision);
+	}
+	r = whole ? append(p, true, true) : JOURNAL_FLOOR;
+	if (r == JOURNAL_FLOOR)
+		r = append(p, false, false);
+	if (r == 0)
+		return;
+	p->head = (struct record_head){ 0 };
+	answer(p);
+}
+
+static void
+refuse_with(struct pending *p, enum fault_code code, const char *path, const char *why)
+{
+	p->type = RECORD_REFUSED;
+	p->answer = fault_is_circumstance(code) ? ANSWER_LATER : ANSWER_REFUSE;
+	fault_set(&p->fault, code, 0, path, "%s", why);
+	refuse(p);
+}
+
+static void
+defer(struct pending *p, int r)
+{
+	if (r == JOURNAL_FLOOR)
+		refuse_with(p, FAULT_DISK_FLOOR, NULL, "free space is below the floor, resend later");
+	else if (r == -ENOMEM)
+		refuse_with(p, FAULT_OVERLOAD, NULL, "out of memory for now, resend later");
+	else
+		refuse_with(p, FAULT_STORE, NULL, "the journal cannot be written for now, resend later");
+}
+
+/*
+ * Accepting.
+ */
+static void
+accept(struct pending *p)
+{
+	struct core *core = p->core;
+	const struct submission *s = p->submission;
+	struct decision decision = { .answer = ANSWER_ACCEPT };
+	struct span *names = arena_calloc(&p->arena, core->config->destination_count + 1, sizeof(*names));
+	struct buffer rows;
+	int r;
+
+	if (!names) {
+		defer(p, -ENOMEM);
+		return;
+	}
+	p->type = RECORD_ACCEPTED;
+	p->answer = ANSWER_ACCEPT;
+	p->fault.code = FAULT_NONE;
+	decision.mode = route_mode(s->peer, s->facts);
+	buffer_init(&rows, DECISION_ROOM / 2);
+	p->to_count = route_choose(
+	    core->config, s->peer, s->facts, decision.mode, p->to, core->config->destination_count, &rows);
+	if (p->to_count == 0 && core->config->unrouted == UNROUTED_REFUSE) {
+		buffer_fini(&rows);
+		refuse_with(p, FAULT_NO_ROUTE, NULL, "no route wants this message");
+		return;
+	}
+	p->parked = decision.parked = p->to_count == 0;
+	for (size_t i = 0; i < p->to_count; i++)
+		names[i] = span_str(core->config->destinations[p->to[i]].name);
+	decision.to = names;
+	decision.to_count = p->to_count;
+	decision.routes = buffer_span(&rows);
+	r = encode(p, &decision);
+	buffer_fini(&rows);
+	/* The window's memory is taken before the journal's word, so that what is taken is also remembered. */
+	if (r == 0 && p->keyed)
+		r = duplicates_put(core->duplicates, p->key, SEQ_PLACEHOLDER);
+	if (r == 0) {
+		r = append(p, true, true);
+		if (r && p->keyed)
+			duplicates_drop(core->duplicates, p->key, SEQ_PLACEHOLDER);
+	}
+	if (r) {
+		p->to_count = 0;
+		p->parked = false;
+		defer(p, r);
+		return;
+	}
+	/* Cannot fail: the entry is there. */
+	if (p->keyed)
+		r = duplicates_put(core->duplicates, p->key, p->head.seq);
+	(void)r;
+}
+
+/*
+ * Duplicates.
+ */
+static void
+repeat(struct pending *p, uint64_t first, uint64_t first_time_us)
+{
+	struct decision decision = { .answer = ANSWER_ACCEPT };
+	int r;
+
+	p->type = RECORD_DUPLICATE;
+	p->answer = ANSWER_ACCEPT;
+	p->first = first;
+	p->first_time_us = first_time_us;
+	r = encode(p, &decision);
+	if (r == 0)
+		r = append(p, true, true);
+	if (r == JOURNAL_FLOOR)
+		r = append(p, false, true);
+	if (r)
+		defer(p, r);
+}
+
+static bool
+is_zero(const uint8_t digest[32])
+{
+	static const uint8_t zero[32];
+
+	return memcmp(digest, zero, sizeof(zero)) == 0;
+}
+
+/* ${p} has the key of message ${first}: the same bytes, the same but for restamped fields, or others. */
+static void
+compare(struct pending *p, uint64_t first, uint64_t first_time_us, const uint8_t sha256[32],
+    const uint8_t comparable[32])
+{
+	const struct config_peer *peer = p->submission->peer;
+
+	if (memcmp(sha256, p->sha256, sizeof(p->sha256)) == 0) {
+		repeat(p, first, first_time_us);
+		return;
+	}
+	if (!is_zero(comparable) && memcmp(comparable, p->comparable, sizeof(p->comparable)) == 0) {
+		metric_add(metric_series(METRIC_RESTAMPED, peer->name), 1);
+		repeat(p, first, first_time_us);
+		return;
+	}
+	refuse_with(p, FAULT_SAME_ID, "MSH-10",
+	    "this control id was accepted before with other content; a new message needs a new id");
+}
+
+static bool
+same_key(const struct facts *a, const struct facts *b)
+{
+	return span_eq(a->peer, b->peer) && span_eq(a->sending_application, b->sending_application) &&
+	       span_eq(a->sending_facility, b->sending_facility) && span_eq(a->control_id, b->control_id);
+}
+
+static void
+confirm_run(struct workers_job *job)
+{
+	struct pending *p = (struct pending *)((char *)job - offsetof(struct pending, job));
+	struct record record;
+	struct facts facts;
+
+	p->read = journal_read(p->core->journal, p->first, false, &p->arena, &record);
+	if (p->read)
+		return;
+	p->read = facts_decode(record.facts, &p->arena, &facts);
+	if (p->read)
+		return;
+	p->first_time_us = record.head.time_us;
+	p->read_same_key = same_key(&facts, p->submission->facts);
+	memcpy(p->read_sha256, record.head.sha256, sizeof(p->read_sha256));
+	memset(p->read_comparable, 0, sizeof(p->read_comparable));
+	if (facts.comparable.len == sizeof(p->read_comparable))
+		memcpy(p->read_comparable, facts.comparable.ptr, sizeof(p->read_comparable));
+}
+
+static void
+confirm_done(struct workers_job *job)
+{
+	struct pending *p = (struct pending *)((char *)job - offsetof(struct pending, job));
+	uint64_t now = duplicates_get(p->core->duplicates, p->key);
+
+	arena_reset(&p->arena);
+	if (now != p->first)
+		judge(p); /* the window moved meanwhile: judge anew */
+	else if (p->read < 0)
+		defer(p, p->read);
+	else if (p->read || !p->read_same_key)
+		accept(p); /* gone or damaged, or another key of the same hash */
+	else
+		compare(p, p->first, p->first_time_us, p->read_sha256, p->read_comparable);
+}
+
+static void
+suspect(struct pending *p, uint64_t first)
+{
+	for (const struct pending *other = p->core->pending; other; other = other->next)
+		if (other->head.seq == first && other->type == RECORD_ACCEPTED) {
+			if (same_key(other->submission->facts, p->submission->facts))
+				compare(p, first, other->head.time_us, other->sha256, other->comparable);
+			else
+				accept(p);
+			return;
+		}
+	p->first = first;
+	p->job.run = confirm_run;
+	p->job.done = confirm_done;
+	if (workers_submit(p->core->workers, &p->job))
+		refuse_with(p, FAULT_OVERLOAD, NULL, "too much to do for now, resend later");
+}
+
+/* The duplicate window first, then the routes. */
+static void
+judge(struct pending *p)
+{
+	uint64_t first = p->keyed ? duplicates_get(p->core->duplicates, p->key) : 0;
+
+	if (p->core->stopping)
+		refuse_with(p, FAULT_STOPPING, NULL, "the broker is stopping, resend later");
+	else if (first)
+		suspect(p, first);
+	else
+		accept(p);
+}
+
+static void
+make_key(struct pending *p)
+{
+	const struct facts *facts = p->submission->facts;
+	const struct span parts[] = {
+		span_str(p->submission->peer->name),
+		facts->sending_application,
+		facts->sending_facility,
+		facts->control_id,
+	};
+
+	digest_xxh128(p->core->secret, parts, sizeof(parts) / sizeof(parts[0]), p->key);
+	p->keyed = true;
+	memcpy(p->sha256, p->submission->sha256, sizeof(p->sha256));
+	if (facts->comparable.len == sizeof(p->comparable))
+		memcpy(p->comparable, facts->comparable.ptr, sizeof(p->comparable));
+}
+
+/* Without memory for a decision there is no record either: the answer says so. */
+static void
+no_memory(struct core *core, core_done_fn *done, void *arg)
+{
+	struct fault fault;
+	struct verdict verdict = { .answer = ANSWER_LATER, .fault = &fault };
+
+	fault_set(&fault, FAULT_OVERLOAD, 0, NULL, "out of memory for now, resend later");
+	core->status.deferred++;
+	done(arg, &verdict);
+}
+
+void
+core_submit(struct core *core, const struct submission *submission, core_done_fn *done, void *arg)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (p)
+		p->to = calloc(core->config->destination_count + 1, sizeof(*p->to));
+	if (!p || !p->to) {
+		free(p);
+		no_memory(core, done, arg);
+		return;
+	}
+	p->core = core;
+	p->submission = submission;
+	p->done = done;
+	p->arg = arg;
+	buffer_init(&p->facts, FACTS_ROOM);
+	buffer_init(&p->decision, DECISION_ROOM);
+	arena_init(&p->arena, CONFIRM_ROOM);
+	core->in_flight++;
+	if (submission->fault)
+		p->fault = *submission->fault;
+	if (submission->kind == SUBMIT_STRAY) {
+		p->type = RECORD_STRAY;
+		p->answer = ANSWER_NONE;
+		refuse(p);
+	} else if (submission->kind == SUBMIT_FRAME) {
+		p->type = RECORD_FRAME;
+		p->answer = ANSWER_REFUSE;
+		refuse(p);
+	} else if (submission->fault) {
+		p->type = RECORD_REFUSED;
+		p->answer = fault_is_circumstance(submission->fault->code) ? ANSWER_LATER : ANSWER_REFUSE;
+		refuse(p);
+	} else {
+		if (!span_eq(submission->facts->control_id, SPAN_EMPTY))
+			make_key(p);
+		judge(p);
+	}
+}
+
+void
+core_intake_fini(struct core *core)
+{
+	while (core->unapplied) {
+		struct pending *p = core->unapplied;
+
+		core->unapplied = p->next;
+		pending_free(p);
+	}
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Routing: which destinations want a message, by the ordered table of the configuration.
+ *
+ * Rows are looked at in order; the first that matches ends it unless it says go_on. A destination of the other mode is never chosen:
+ * a test or debugging message enters no production inbox, nor the reverse.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "broker/base/config.h"
+#include "broker/core/facts.h"
+#include "codecs/buffer.h"
+
+/* Production only when the sender's establishment is in production and MSH-11 says P. */
+enum config_mode route_mode(const struct config_peer *peer, const struct facts *facts);
+
+/*
+ * Choose the destinations of a message: their indexes in ascending order of first choice, each once, at most ${max} (the number of
+ * destinations of the configuration is always enough). The names of matching rows are appended to ${rows}, comma between.
+ */
+size_t route_choose(const struct config *config, const struct config_peer *peer, const struct facts *facts,
+    enum config_mode mode, size_t *indexes, size_t max, struct buffer *rows);

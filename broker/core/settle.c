@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Outcomes: what a reader says of its items, and what time says of those nobody reads.
+ *
+ * The first acknowledgement counts. An item is marked as being settled when its outcome is handed to the journal, and settled when that is
+ * on disk; an answer waits for every outcome it speaks of, also for one that another connection is settling.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "broker/base/log.h"
+#include "broker/base/metrics.h"
+#include "broker/core/core.h"
+#include "broker/core/state.h"
+
+#define EXPIRE_STEP  64u	       /* dead letters per call and destination: bounded work per second */
+#define OUTCOME_ROOM ((size_t)4 << 10) /* a reader's code and text, cut by the door */
+
+struct settle_batch;
+
+/* One outcome on its way to the disk. */
+struct settle_record {
+	struct settle_batch *batch;
+	size_t index;
+	uint64_t seq;
+	enum outcome outcome;
+	struct buffer decision;
+};
+
+struct settle_batch {
+	struct settle_batch *next;
+	struct core *core;
+	size_t index;
+	struct settlement *items;
+	size_t count;
+	struct settle_record *records; /* one per item, those without a buffer are not used */
+	size_t open;		       /* records not yet on disk */
+	int error;
+	bool submitted; /* all records have been handed over */
+	core_settled_fn *done;
+	void *arg;
+};
+
+static void
+batch_free(struct settle_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		buffer_fini(&batch->records[i].decision);
+	free(batch->records);
+	free(batch);
+}
+
+/* Answers leave in the order asked: a batch that only repeats what another settles waits for that one in front of it. */
+static void
+finish_batches(struct core *core)
+{
+	while (core->settling && core->settling->submitted && core->settling->open == 0) {
+		struct settle_batch *batch = core->settling;
+
+		core->settling = batch->next;
+		if (!core->settling)
+			core->settling_tail = &core->settling;
+		for (size_t i = 0; i < batch->count && batch->items; i++) {
+			struct settlement *item = &batch->items[i];
+
+			/* What another batch was settling has failed: this answer cannot stand. */
+			if (item->result != SETTLED_ABSENT &&
+			    queue_state(core->queues[batch->index], item->seq, NULL) == QUEUE_WAITING)
+				batch->error = batch->error ? batch->error : -EIO;
+		}
+		if (batch->done)
+			batch->done(batch->arg, batch->error);
+		batch_free(batch);
+	}
+}
+
+static void
+count_outcome(struct core *core, size_t index, enum outcome outcome)
+{
+	if (index >= core->config->destination_count)
+		return;
+	metric_add(outcome == OUTCOME_ACCEPTED	 ? core->delivered[index]
+		   : outcome == OUTCOME_REJECTED ? core->rejected[index]
+						 : core->dead[index],
+	    1);
+}
+
+static void
+outcome_journalled(void *arg, int error)
+{
+	struct settle_record *record = arg;
+	struct settle_batch *batch = record->batch;
+	struct core *core = batch->core;
+
+	if (error == 0) {
+		core_apply_outcome(core, record->index, record->seq);
+		count_outcome(core, record->index, record->outcome);
+	} else {
+		(void)queue_unsettle(core->queues[record->index], record->seq);
+		batch->error = error;
+	}
+	batch->open--;
+	finish_batches(core);
+}
+
+static int
+append_outcome(struct settle_record *record, struct span who, struct span code, struct span text)
+{
+	struct core *core = record->batch->core;
+	struct decision decision = {
+		.outcome = record->outcome,
+		.destination = span_str(core->config->destinations[record->index].name),
+		.who = who,
+		.code = code,
+		.text = text,
+	};
+	struct journal_entry entry = { .type = RECORD_OUTCOME, .ref = record->seq };
+	int r;
+
+	buffer_init(&record->decision, OUTCOME_ROOM);
+	decision_encode(&decision, &record->decision);
+	if (buffer_failed(&record->decision))
+		return -ENOMEM;
+	entry.decision = buffer_span(&record->decision);
+	r = journal_append(core->journal, &entry, outcome_journalled, record, NULL);
+	if (r)
+		return r < 0 ? r : -ENOSPC;
+	record->batch->open++;
+	return 0;
+}
+
+static struct settle_batch *
+batch_new(
+    struct core *core, size_t index, struct settlement *items, size_t count, core_settled_fn *done, void *arg)
+{
+	struct settle_batch *batch = calloc(1, sizeof(*batch));
+
+	if (!batch)
+		return NULL;
+	batch->records = calloc(count ? count : 1, sizeof(*batch->records));
+	if (!batch->records) {
+		free(batch);
+		return NULL;
+	}
+	batch->core = core;
+	batch->index = index;
+	batch->items = items;
+	batch->count = count;
+	batch->done = done;
+	batch->arg = arg;
+	*core->settling_tail = batch;
+	core->settling_tail = &batch->next;
+	return batch;
+}
+
+static void
+settle_one(struct settle_batch *batch, size_t i, struct span who)
+{
+	struct queue *queue = batch->core->queues[batch->index];
+	struct settlement *item = &batch->items[i];
+	struct settle_record *record = &batch->records[i];
+	enum outcome standing = item->outcome;
+	int r;
+
+	switch (queue_state(queue, item->seq, &standing)) {
+	case QUEUE_ABSENT:
+		item->result = SETTLED_ABSENT;
+		return;
+	case QUEUE_SETTLING:
+	case QUEUE_SETTLED:
+		item->result = SETTLED_BEFORE;
+		item->standing = standing;
+		return;
+	case QUEUE_WAITING:
+		break;
+	}
+	*record = (struct settle_record){ batch, batch->index, item->seq, item->outcome, { 0 } };
+	(void)queue_settling(queue, item->seq, item->outcome);
+	r = append_outcome(record, who, item->code, item->text);
+	if (r) {
+		(void)queue_unsettle(queue, item->seq);
+		batch->error = r;
+		return;
+	}
+	item->result = SETTLED_NOW;
+	item->standing = item->outcome;
+}
+
+void
+core_settle(struct core *core, size_t index, const struct config_peer *who, struct settlement *items,
+    size_t count, core_settled_fn *done, void *arg)
+{
+	struct settle_batch *batch = batch_new(core, index, items, count, done, arg);
+
+	if (!batch) {
+		done(arg, -ENOMEM);
+		return;
+	}
+	for (size_t i = 0; i < count && batch->error == 0; i++)
+		settle_one(batch, i, span_str(who->name));
+	batch->submitted = true;
+	finish_batches(core);
+}
+
+/*
+ * Greatest age and greatest size.
+ */
+static bool
+is_past(const struct core *core, const struct config_destination *destination,
+    const struct queue_entry *entry, uint64_t now_us, uint64_t disk_total)
+{
+	const struct queue *queue = core->queues[destination->index];
+
+	if (now_us / 1000000 > entry->time_s + destination->max_age_s)
+		return true;
+	return disk_total && queue_bytes(queue) / destination->max_disk_percent > disk_total / 100;
+}
+
+static void
+log_dead(const struct config_destination *destination, uint64_t first, uint64_t count, bool by_age)
+{
+	struct log_line line;
+
+	log_begin(&line, EVENT_DEAD_LETTER);
+	log_u64(&line, "id", first);
+	log_text(&line, "destination", destination->name);
+	log_u64(&line, "count", count);
+	log_text(&line, "why", by_age ? "greatest age" : "greatest size");
+	log_commit(&line);
+}
+
+static void
+expire_destination(
+    struct core *core, const struct config_destination *destination, uint64_t now_us, uint64_t disk_total)
+{
+	struct settle_batch *batch = NULL;
+	struct queue *queue = core->queues[destination->index];
+	struct queue_entry entry;
+	uint64_t first = 0, count = 0;
+	bool by_age = false;
+
+	while (count < EXPIRE_STEP && queue_first(queue, &entry) &&
+	       is_past(core, destination, &entry, now_us, disk_total)) {
+		struct settle_record *record;
+
+		if (!batch) {
+			batch = batch_new(core, destination->index, NULL, EXPIRE_STEP, NULL, NULL);
+			if (!batch)
+				return;
+			first = entry.seq;
+			by_age = now_us / 1000000 > entry.time_s + destination->max_age_s;
+		}
+		record = &batch->records[count];
+		*record =
+		    (struct settle_record){ batch, destination->index, entry.seq, OUTCOME_EXPIRED, { 0 } };
+		(void)queue_settling(queue, entry.seq, OUTCOME_EXPIRED);
+		if (append_outcome(record, SPAN_EMPTY, SPAN_EMPTY,
+			span_str(by_age ? "greatest age" : "greatest size"))) {
+			(void)queue_unsettle(queue, entry.seq);
+			break;
+		}
+		count++;
+	}
+	if (!batch)
+		return;
+	if (count)
+		log_dead(destination, first, count, by_age);
+	batch->submitted = true;
+	finish_batches(core);
+}
+
+void
+core_expire(struct core *core)
+{
+	struct journal_status disk;
+	uint64_t now_us;
+
+	core_retry_unapplied(core);
+	journal_status(core->journal, &disk);
+	now_us = journal_now(core->journal);
+	for (size_t i = 0; i < core->config->destination_count; i++) {
+		uint64_t oldest_us = core_oldest_us(core, i);
+
+		expire_destination(core, &core->config->destinations[i], now_us, disk.disk_total);
+		metric_set(core->waiting[i], (int64_t)core_waiting_count(core, i));
+		metric_set(core->oldest[i],
+		    oldest_us && now_us > oldest_us ? (int64_t)((now_us - oldest_us) / 1000000) : 0);
+	}
+	metric_set(metric_series(METRIC_PARKED, NULL), (int64_t)core_waiting_count(core, CORE_PARKED));
+}
+
+void
+core_settle_fini(struct core *core)
+{
+	while (core->settling) {
+		struct settle_batch *batch = core->settling;
+
+		core->settling = batch->next;
+		batch_free(batch);
+	}
+}
