@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of a broker and their order. Data flows one way (doors, content, core, journal, views), so they are made from the journal
+ * outwards, doors last, and end in reverse. Nothing is decided here.
+ */
+#include "broker/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
+#include "broker/base/metrics.h"
+#include "broker/core/core.h"
+#include "broker/doors/admin.h"
+#include "broker/doors/control.h"
+#include "broker/doors/door.h"
+#include "broker/doors/mllp.h"
+#include "broker/doors/pull.h"
+#include "broker/doors/slots.h"
+#include "broker/judge.h"
+#include "broker/net/link.h"
+#include "broker/net/loop.h"
+#include "broker/net/peers.h"
+#include "broker/net/tls.h"
+#include "broker/store/journal.h"
+#include "broker/store/lock.h"
+#include "broker/store/workers.h"
+#include "broker/views/trace.h"
+
+#define TICK_MS		  1000u
+#define CERTIFICATE_TICKS 3600u /* how often days left are counted */
+#define WORKER_QUEUE	  1024u
+
+/* A listener and the door behind it. */
+struct entrance {
+	struct daemon *daemon;
+	struct listener *listener;
+	struct mllp_door *mllp;
+	struct pull_door *pull;
+	bool idle;
+};
+
+struct daemon {
+	const struct config *config;
+	struct lock *lock;
+	struct tls_context *tls;
+	struct loop *loop;
+	struct workers *workers;
+	struct peers *peers;
+	struct core *core;
+	struct journal *journal;
+	struct judge *judge;
+	struct trace *trace;
+	struct slots slots;
+	struct admin *admin;
+	struct control *control;
+	struct entrance *entrances;
+	struct listener **listeners;
+	struct loop_timer *tick, *watchdog, *stop;
+	uint64_t watchdog_ms;
+	unsigned ticks;
+	bool stopping;
+};
+
+static void
+log_failure(const char *what, int error)
+{
+	struct log_line line;
+
+	log_begin(&line, EVENT_FATAL);
+	log_text(&line, "why", what);
+	log_errno(&line, error);
+	log_commit(&line);
+}
+
+/*
+ * Every second.
+ */
+static void
+count_certificates(struct daemon *daemon)
+{
+	int64_t now_s = (int64_t)(clock_wall_us() / 1000000);
+	X509 *ours = SSL_CTX_get0_certificate(tls_ssl_ctx(daemon->tls));
+	struct tls_identity identity;
+
+	if (ours) {
+		tls_identity_read(&identity, ours);
+		metric_set(
+		    metric_series(METRIC_CERTIFICATE_DAYS, "broker"), (identity.not_after - now_s) / 86400);
+	}
+	for (size_t i = 0; i < peers_count(daemon->peers); i++) {
+		const struct peer *peer = peers_at(daemon->peers, i);
+
+		if (peer->last_seen_us)
+			metric_set(metric_series(METRIC_CERTIFICATE_DAYS, peer->config->name),
+			    (peer->last.not_after - now_s) / 86400);
+	}
+}
+
+static void
+tick(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	core_expire(daemon->core);
+	if (daemon->ticks++ % CERTIFICATE_TICKS == 0)
+		count_certificates(daemon);
+	loop_timer_arm(daemon->tick, TICK_MS);
+}
+
+static void
+watchdog(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)sd_notify(0, "WATCHDOG=1");
+	loop_timer_arm(daemon->watchdog, daemon->watchdog_ms);
+}
+
+/*
+ * Stopping: no new connections, what is in flight is answered, then the loop ends.
+ */
+static void
+end_when_idle(struct daemon *daemon)
+{
+	if (!daemon->stopping || core_in_flight(daemon->core) || control_busy(daemon->control))
+		return;
+	for (size_t i = 0; i < daemon->config->listener_count; i++)
+		if (!daemon->entrances[i].idle)
+			return;
+	loop_stop(daemon->loop);
+}
+
+static void
+entrance_idle(void *arg)
+{
+	struct entrance *entrance = arg;
+
+	entrance->idle = true;
+	end_when_idle(entrance->daemon);
+}
+
+static void
+stop_deadline(void *arg)
+{
+	loop_stop(((struct daemon *)arg)->loop);
+}
+
+static void
+stop_check(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	end_when_idle(daemon);
+	loop_timer_arm(daemon->tick, 50);
+}
+
+static void
+stop(void *arg)
+{
+	struct daemon *daemon = arg;
+	struct log_line line;
+
+	if (daemon->stopping)
+		return;
+	daemon->stopping = true;
+	log_begin(&line, EVENT_STOPPING);
+	log_u64(&line, "in-flight", core_in_flight(daemon->core));
+	log_commit(&line);
+	(void)sd_notify(0, "STOPPING=1");
+	core_stop(daemon->core);
+	control_stop(daemon->control);
+	for (size_t i = 0; i < daemon->config->listener_count; i++) {
+		struct entrance *entrance = &daemon->entrances[i];
+
+		listener_stop(entrance->listener);
+		if (entrance->mllp)
+			mllp_door_stop(entrance->mllp, entrance_idle, entrance);
+		else
+			pull_door_stop(entrance->pull, entrance_idle, entrance);
+	}
+	loop_timer_arm(daemon->stop, daemon->config->limits.stop_ms);
+	/* Links end by callback; decisions and control requests without a link are asked about. */
+	loop_timer_free(daemon->tick);
+	daemon->tick = loop_timer_new(daemon->loop, stop_check, daemon);
+	if (daemon->tick)
+		loop_timer_arm(daemon->tick, 0);
+}
+
+static void
+reopen_log(void *arg)
+{
+	(void)arg;
+	log_reopen();
+}
+
+/*
+ * Making the parts.
+ */
+static int
+open_store(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	struct journal_options options = {
+		.directory = config->state,
+		.segment_size = config->journal.segment_size,
+		.reserve = config->journal.reserve,
+		.disk_floor = config->journal.disk_floor,
+		.retention_us = config->journal.retention_s * 1000000,
+		.poster = loop_poster(daemon->loop),
+	};
+	int r;
+
+	r = core_new(&daemon->core, config);
+	if (r == 0)
+		r = journal_open(&daemon->journal, &options, core_replay, daemon->core);
+	if (r) {
+		log_failure(r == JOURNAL_FORMAT ? "the journal is of another format version"
+						: "the journal cannot be opened",
+		    r);
+		return r < 0 ? r : -EPROTO;
+	}
+	r = core_start(daemon->core, daemon->journal, daemon->workers);
+	if (r == 0)
+		r = trace_open(&daemon->trace, config->state, daemon->journal);
+	if (r == 0)
+		r = judge_new(&daemon->judge, daemon->core, loop_poster(daemon->loop));
+	if (r == 0 && config->journal.retention_s)
+		r = journal_start_retention(daemon->journal, judge_records, daemon->judge);
+	if (r)
+		log_failure("the state could not be set up", r);
+	return r;
+}
+
+static int
+open_entrance(struct daemon *daemon, size_t index, const struct door_context *context)
+{
+	const struct config_listener *listener = &daemon->config->listeners[index];
+	struct entrance *entrance = &daemon->entrances[index];
+	struct listener_options options = {
+		.loop = daemon->loop,
+		.config = daemon->config,
+		.listener = listener,
+		.tls = daemon->tls,
+		.peers = daemon->peers,
+	};
+	int r;
+
+	entrance->daemon = daemon;
+	if (listener->protocol == PROTOCOL_MLLP) {
+		r = mllp_door_new(&entrance->mllp, context, listener->name);
+		options.handler = &mllp_handler;
+		options.door = entrance->mllp;
+	} else {
+		r = pull_door_new(&entrance->pull, context, listener->name);
+		options.handler = &pull_handler;
+		options.door = entrance->pull;
+	}
+	if (r == 0)
+		r = listener_new(&entrance->listener, &options);
+	if (r)
+		return r;
+	daemon->listeners[index] = entrance->listener;
+	return 0;
+}
+
+static int
+open_doors(struct daemon *daemon, const char *config_path)
+{
+	const struct config *config = daemon->config;
+	struct door_context context = {
+		.loop = daemon->loop,
+		.config = config,
+		.core = daemon->core,
+		.journal = daemon->journal,
+		.workers = daemon->workers,
+		.peers = daemon->peers,
+		.slots = &daemon->slots,
+	};
+	struct control_options control = {
+		.loop = daemon->loop,
+		.config = config,
+		.config_path = config_path,
+		.workers = daemon->workers,
+		.journal = daemon->journal,
+		.core = daemon->core,
+		.peers = daemon->peers,
+		.trace = daemon->trace,
+		.tls = daemon->tls,
+		.listeners = daemon->listeners,
+		.listener_count = config->listener_count,
+	};
+	int r = 0;
+
+	slots_init(&daemon->slots, config->limits.large_slots);
+	for (size_t i = 0; i < config->listener_count && r == 0; i++)
+		r = open_entrance(daemon, i, &context);
+	if (r == 0)
+		r = control_new(&daemon->control, &control);
+	if (r == 0 && config->admin_port)
+		r = admin_new(&daemon->admin, &context, config->admin_address, config->admin_port);
+	if (r)
+		log_failure("a door could not be opened", r);
+	return r;
+}
+
+static int
+open_timers(struct daemon *daemon)
+{
+	uint64_t watchdog_us = 0;
+	int r;
+
+	daemon->tick = loop_timer_new(daemon->loop, tick, daemon);
+	daemon->stop = loop_timer_new(daemon->loop, stop_deadline, daemon);
+	daemon->watchdog = loop_timer_new(daemon->loop, watchdog, daemon);
+	if (!daemon->tick || !daemon->stop || !daemon->watchdog)
+		return -ENOMEM;
+	loop_timer_arm(daemon->tick, 0);
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
+		daemon->watchdog_ms = watchdog_us / 2000;
+		loop_timer_arm(daemon->watchdog, daemon->watchdog_ms);
+	}
+	r = loop_signal(daemon->loop, SIGTERM, stop, daemon);
+	if (r == 0)
+		r = loop_signal(daemon->loop, SIGINT, stop, daemon);
+	if (r == 0)
+		r = loop_signal(daemon->loop, SIGHUP, reopen_log, daemon);
+	return r;
+}
+
+static int
+open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
+{
+	const struct config *config = daemon->config;
+	int r;
+
+	r = lock_take(&daemon->lock, config->state);
+	if (r) {
+		buffer_printf(errors, "%s: the state directory cannot be locked: %s\n", config->state,
+		    r == -EWOULDBLOCK ? "another liaisond uses it" : strerror(-r));
+		return r;
+	}
+	r = tls_server_new(&daemon->tls, &config->tls, errors);
+	if (r)
+		return r < 0 ? r : -EINVAL;
+	r = loop_new(&daemon->loop);
+	if (r == 0)
+		r = workers_new(
+		    &daemon->workers, config->limits.workers, WORKER_QUEUE, loop_poster(daemon->loop));
+	if (r == 0)
+		r = peers_new(&daemon->peers, config);
+	if (r == 0)
+		r = open_store(daemon);
+	if (r == 0)
+		r = open_doors(daemon, config_path);
+	return r == 0 ? open_timers(daemon) : r;
+}
+
+int
+daemon_new(
+    struct daemon **daemonp, const struct config *config, const char *config_path, struct buffer *errors)
+{
+	struct daemon *daemon = calloc(1, sizeof(*daemon));
+	int r = -ENOMEM;
+
+	if (!daemon)
+		return r;
+	daemon->config = config;
+	daemon->entrances = calloc(config->listener_count + 1, sizeof(*daemon->entrances));
+	daemon->listeners = calloc(config->listener_count + 1, sizeof(struct listener *));
+	if (daemon->entrances && daemon->listeners)
+		r = open_all(daemon, config_path, errors);
+	if (r) {
+		daemon_free(daemon);
+		return r;
+	}
+	*daemonp = daemon;
+	return 0;
+}
+
+int
+daemon_run(struct daemon *daemon)
+{
+	struct log_line line;
+	int r;
+
+	metric_set(metric_series(METRIC_UP, NULL), 1);
+	log_begin(&line, EVENT_READY);
+	log_u64(&line, "listeners", daemon->config->listener_count);
+	log_u64(&line, "peers", daemon->config->peer_count);
+	log_u64(&line, "newest", journal_committed(daemon->journal));
+	log_commit(&line);
+	(void)sd_notify(0, "READY=1");
+	r = loop_run(daemon->loop);
+	metric_set(metric_series(METRIC_UP, NULL), 0);
+	log_begin(&line, EVENT_STOPPED);
+	log_u64(&line, "newest", journal_committed(daemon->journal));
+	log_commit(&line);
+	return r;
+}
+
+void
+daemon_free(struct daemon *daemon)
+{
+	if (!daemon)
+		return;
+	judge_stop(daemon->judge);
+	workers_free(daemon->workers);
+	for (size_t i = 0; daemon->entrances && i < daemon->config->listener_count; i++) {
+		listener_free(daemon->entrances[i].listener);
+		mllp_door_free(daemon->entrances[i].mllp);
+		pull_door_free(daemon->entrances[i].pull);
+	}
+	admin_free(daemon->admin);
+	control_free(daemon->control);
+	trace_close(daemon->trace);
+	journal_close(daemon->journal);
+	core_free(daemon->core);
+	judge_free(daemon->judge);
+	peers_free(daemon->peers);
+	loop_timer_free(daemon->tick);
+	loop_timer_free(daemon->watchdog);
+	loop_timer_free(daemon->stop);
+	loop_free(daemon->loop);
+	tls_free(daemon->tls);
+	lock_release(daemon->lock);
+	free(daemon->entrances);
+	free(daemon->listeners);
+	free(daemon);
+}
