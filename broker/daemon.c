@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "broker/base/clock.h"
@@ -45,7 +47,7 @@ struct entrance {
 
 struct daemon {
 	const struct config *config;
-	struct lock *lock;
+	int lock;
 	struct tls_context *tls;
 	struct loop *loop;
 	struct workers *workers;
@@ -337,11 +339,14 @@ open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
 	const struct config *config = daemon->config;
 	int r;
 
-	r = lock_take(&daemon->lock, config->state);
+	if (mkdir(config->state, 0700) && errno != EEXIST)
+		r = -errno;
+	else
+		r = lock_take(config->state, &daemon->lock);
 	if (r) {
 		buffer_printf(errors, "%s: the state directory cannot be locked: %s\n", config->state,
-		    r == -EWOULDBLOCK ? "another liaisond uses it" : strerror(-r));
-		return r;
+		    r == LOCK_HELD ? "another liaisond uses it" : strerror(-r));
+		return r < 0 ? r : -EBUSY;
 	}
 	r = tls_server_new(&daemon->tls, &config->tls, errors);
 	if (r)
@@ -369,6 +374,7 @@ daemon_new(
 	if (!daemon)
 		return r;
 	daemon->config = config;
+	daemon->lock = -1;
 	daemon->entrances = calloc(config->listener_count + 1, sizeof(*daemon->entrances));
 	daemon->listeners = calloc(config->listener_count + 1, sizeof(struct listener *));
 	if (daemon->entrances && daemon->listeners)
