@@ -48,5 +48,8 @@ void control_stop(struct control *control);
 /* Requests being worked on. */
 size_t control_busy(const struct control *control);
 
-/* Drop the connections, remove the socket, free. Free the workers first: jobs under way belong to the door. NULL is harmless. */
+/*
+ * Drop the connections, remove the socket, free. Workers and journal must be closed before: jobs and records under way belong to
+ * requests of this door. NULL is harmless.
+ */
 void control_free(struct control *control);

@@ -510,6 +510,17 @@ trace_search(struct trace *trace, const struct trace_query *query, struct arena 
 }
 
 int
+trace_trouble(struct trace *trace, const char *destination, struct arena *arena, struct trace_hop *hop)
+{
+	int r = lock_reader(trace);
+
+	if (!r)
+		r = trace_reader_trouble(&trace->reader, destination, arena, hop);
+	unlock_reader(trace, r);
+	return r;
+}
+
+int
 trace_dump(struct trace *trace, struct buffer *out)
 {
 	int r = lock_reader(trace);

@@ -21,7 +21,7 @@
 
 struct trace;
 
-#define TRACE_DOCUMENTS_MAX 1000 /* documents of one message that have a row; more are only counted */
+#define TRACE_DOCUMENTS_MAX 1024 /* documents of one message that have a row; more are only counted */
 #define TRACE_HOPS_MAX	    1000 /* hops of one message that trace_show gives, the newest */
 
 enum {
@@ -126,6 +126,10 @@ struct trace_query {
 /* Up to ${max} messages, newest first, into ${messages}; *${countp} says how many. Reads at most as many rows as fit in a second. */
 int trace_search(struct trace *trace, const struct trace_query *query, struct arena *arena,
     struct trace_message *messages, size_t max, size_t *countp) __attribute__((warn_unused_result));
+
+/* The newest rejection or dead letter of ${destination} into ${hop}. 0, TRACE_ABSENT, -errno. */
+int trace_trouble(struct trace *trace, const char *destination, struct arena *arena, struct trace_hop *hop)
+    __attribute__((warn_unused_result));
 
 /* Delete the database, follow the journal from its beginning up to
  * what is committed now, and say how many rows that gave. 0, -errno (-ETIMEDOUT after ${ms}: it goes on in the background). */

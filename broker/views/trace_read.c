@@ -358,6 +358,29 @@ trace_reader_search(struct trace_reader *reader, const struct trace_query *query
 	return r;
 }
 
+int
+trace_reader_trouble(
+    struct trace_reader *reader, const char *destination, struct arena *arena, struct trace_hop *hop)
+{
+	sqlite3_stmt *s = NULL;
+	int r = prepare(reader,
+		"SELECT " HOP_COLUMNS
+		" FROM hop WHERE destination = ? AND outcome > 1 ORDER BY record DESC LIMIT 1",
+		&s),
+	    rc;
+
+	if (r)
+		return r;
+	bind_text(s, 1, span_str(destination));
+	rc = sqlite3_step(s);
+	if (rc == SQLITE_ROW)
+		r = read_hop(s, arena, hop);
+	else
+		r = rc == SQLITE_DONE ? TRACE_ABSENT : trace_errno(rc);
+	sqlite3_finalize(s);
+	return r;
+}
+
 static int
 dump_table(struct trace_reader *reader, const char *name, const char *sql, struct buffer *out)
 {

@@ -28,4 +28,6 @@ int trace_reader_list(struct trace_reader *reader, const uint64_t *seqs, size_t 
     struct trace_message *messages) __attribute__((warn_unused_result));
 int trace_reader_search(struct trace_reader *reader, const struct trace_query *query, struct arena *arena,
     struct trace_message *messages, size_t max, size_t *countp) __attribute__((warn_unused_result));
+int trace_reader_trouble(struct trace_reader *reader, const char *destination, struct arena *arena,
+    struct trace_hop *hop) __attribute__((warn_unused_result));
 int trace_reader_dump(struct trace_reader *reader, struct buffer *out) __attribute__((warn_unused_result));

@@ -37,7 +37,8 @@ static const char schema[] =
     "CREATE TABLE hop(record INTEGER PRIMARY KEY, ref INTEGER NOT NULL, time INTEGER NOT NULL,"
     " type INTEGER NOT NULL, flags INTEGER NOT NULL, outcome INTEGER NOT NULL, destination TEXT NOT NULL,"
     " who TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, what TEXT NOT NULL) STRICT;"
-    "CREATE INDEX hop_ref ON hop(ref, record);";
+    "CREATE INDEX hop_ref ON hop(ref, record);"
+    "CREATE INDEX hop_trouble ON hop(destination, record) WHERE outcome > 1;";
 
 enum statement {
 	PUT_MESSAGE,

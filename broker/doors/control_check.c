@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `check` reads everything on disk and says what is wrong; `rebuild` makes the views anew. Both on a worker, for as long as it takes. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/base/clock.h"
+#include "broker/doors/control_request.h"
+
+#define REPORT_MAX ((size_t)1 << 20)
+#define REBUILD_MS (3600u * 1000)
+
+static void
+finding(struct control_request *request, const char *subject, bool well, const char *text)
+{
+	control_row(request, json_pack("{ss ss sb so}", "kind", "finding", "subject", subject, "well",
+				 (int)well, "text", control_text(text)));
+	if (!well)
+		request->number++;
+}
+
+/* One finding a line of ${report}. */
+static void
+findings(struct control_request *request, const char *subject, struct buffer *report, bool well)
+{
+	char *text, *line, *rest;
+
+	buffer_append_byte(report, 0);
+	text = report->len ? (char *)report->data : NULL;
+	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest))
+		finding(request, subject, well, line);
+}
+
+static void
+check_configuration(struct control_request *request)
+{
+	struct config *config = NULL;
+	struct buffer errors;
+	int r;
+
+	buffer_init(&errors, REPORT_MAX);
+	r = config_load(request->with->config_path, &config, &errors);
+	if (!r)
+		r = config_check_files(config, &errors);
+	if (r && !errors.len)
+		buffer_printf(&errors, "%s: %s", request->with->config_path, strerror(r < 0 ? -r : EINVAL));
+	if (r || errors.len)
+		findings(request, "configuration", &errors, false);
+	else
+		finding(request, "configuration", true, "as it lies on disk: good");
+	config_free(config);
+	buffer_fini(&errors);
+}
+
+static void
+check_journal(struct control_request *request)
+{
+	struct journal_status status;
+	struct buffer report;
+	char text[160];
+	int r;
+
+	buffer_init(&report, REPORT_MAX);
+	r = journal_verify(request->with->journal, &report);
+	journal_status(request->with->journal, &status);
+	if (r && !report.len)
+		buffer_printf(&report, "cannot be read: %s", strerror(r < 0 ? -r : EIO));
+	if (r)
+		findings(request, "journal", &report, false);
+	snprintf(text, sizeof(text), "%llu records in %llu segments, checksums and chain %s",
+	    (unsigned long long)status.records, (unsigned long long)status.segments, r ? "NOT good" : "good");
+	finding(request, "journal", r == 0, text);
+	if (status.failed)
+		finding(request, "journal", false, "the last batch could not be written");
+	snprintf(text, sizeof(text), "%llu MiB free of %llu MiB%s",
+	    (unsigned long long)(status.disk_free >> 20), (unsigned long long)(status.disk_total >> 20),
+	    status.below_floor ? ": below the floor, pushes are answered AR" : "");
+	finding(request, "disk", !status.below_floor, text);
+	buffer_fini(&report);
+}
+
+static void
+check_view(struct control_request *request)
+{
+	struct trace *trace = request->with->trace;
+	bool caught_up = trace_wait(trace, journal_committed(request->with->journal), CONTROL_VIEW_MS);
+
+	if (!trace_well(trace))
+		finding(request, "view", false, "cannot be written: liaison rebuild when the disk is well");
+	else
+		finding(request, "view", true,
+		    caught_up ? "has seen every record" : "follows the journal and is still behind");
+}
+
+static void
+check_work(struct control_request *request)
+{
+	request->number = 0;
+	check_configuration(request);
+	check_journal(request);
+	check_view(request);
+}
+
+static void
+check_done(struct control_request *request)
+{
+	control_ok(request, json_pack("{sb sI}", "well", (int)(request->number == 0), "findings",
+				(json_int_t)request->number));
+}
+
+void
+control_check(struct control_request *request)
+{
+	control_work(request, check_work, check_done);
+}
+
+static void
+rebuild_work(struct control_request *request)
+{
+	request->result = trace_rebuild(request->with->trace, REBUILD_MS, &request->number);
+}
+
+static void
+rebuild_done(struct control_request *request)
+{
+	if (request->result)
+		control_fail_errno(request, "the view could not be rebuilt", request->result);
+	else
+		control_ok(request, json_pack("{sI}", "rows", (json_int_t)request->number));
+}
+
+/* The act is on disk: now it may be done. */
+static void
+rebuild_journalled(void *arg, int error)
+{
+	struct control_request *request = arg;
+
+	if (error) {
+		control_fail(request, "store", "the journal could not take this act: nothing was done");
+		return;
+	}
+	control_log_act(request, "rebuild", 0);
+	control_work(request, rebuild_work, rebuild_done);
+}
+
+static void
+rebuild_identified(struct control_request *request)
+{
+	core_operator(
+	    request->with->core, request->who, "rebuild", request->line.reason, rebuild_journalled, request);
+}
+
+void
+control_rebuild(struct control_request *request)
+{
+	control_identify(request, rebuild_identified);
+}

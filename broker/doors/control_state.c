@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `status`, `peers`, `certs` and `events`: how the broker is now. */
+#include <errno.h>
+#include <string.h>
+
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
+#include "broker/base/metrics.h"
+#include "broker/doors/control_request.h"
+
+#define LAG_ALERT	 10000 /* records the view may be behind before `status` says so */
+#define CERTIFICATE_SOON 30    /* days before `status` says so */
+
+static const int certificate_days[] = { 1, 7, 14, 30, 60 };
+
+static int64_t
+days_left(const struct tls_identity *identity)
+{
+	int64_t now = (int64_t)(clock_wall_us() / 1000000), left = identity->not_after - now;
+
+	return left >= 0 ? left / 86400 : -((-left + 86399) / 86400);
+}
+
+/* The narrowest of the warning periods it is in, days; 0: in none. An expired one is in the narrowest. */
+static int
+within(int64_t days)
+{
+	for (size_t i = 0; i < sizeof(certificate_days) / sizeof(certificate_days[0]); i++)
+		if (days <= certificate_days[i])
+			return certificate_days[i];
+	return 0;
+}
+
+/* Ours, from the context that links use: what is served, not what lies on disk. */
+static bool
+own_identity(const struct control_options *with, struct tls_identity *identity)
+{
+	X509 *certificate = with->tls ? SSL_CTX_get0_certificate(tls_ssl_ctx(with->tls)) : NULL;
+
+	if (!certificate)
+		return false;
+	tls_identity_read(identity, certificate);
+	return true;
+}
+
+static json_t *
+listener_rows(const struct control_options *with)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < with->listener_count; i++) {
+		const struct config_listener *configured = NULL;
+
+		if (i < with->config->listener_count)
+			configured = &with->config->listeners[i];
+		if (!configured || !with->listeners[i])
+			continue;
+		json_array_append_new(rows,
+		    json_pack("{so ss so si sI}", "name", control_text(configured->name), "protocol",
+			configured->protocol == PROTOCOL_MLLP ? "mllp" : "https", "address",
+			control_text(configured->address), "port", (int)listener_port(with->listeners[i]),
+			"links", (json_int_t)listener_links(with->listeners[i])));
+	}
+	return rows;
+}
+
+static void
+alert(json_t *row, const char *sentence)
+{
+	json_array_append_new(json_object_get(row, "alerts"), json_string(sentence));
+}
+
+static void
+add_certificate(struct control_request *request, json_t *row)
+{
+	struct tls_identity identity;
+	int64_t days;
+
+	if (!own_identity(request->with, &identity))
+		return;
+	days = days_left(&identity);
+	json_object_set_new(row, "certificate_days", json_integer(days));
+	if (days < 0)
+		alert(row, "our certificate has expired");
+	else if (days <= CERTIFICATE_SOON)
+		alert(row, "our certificate expires soon: see liaison certs");
+}
+
+static void
+add_queues(struct control_request *request, json_t *row)
+{
+	const struct config *config = request->with->config;
+	uint64_t waiting = 0, oldest = 0, now = journal_now(request->with->journal);
+
+	for (size_t i = 0; i < config->destination_count; i++) {
+		uint64_t then = core_oldest_us(request->with->core, i);
+
+		waiting += core_waiting_count(request->with->core, i);
+		if (then && (!oldest || then < oldest))
+			oldest = then;
+	}
+	json_object_set_new(row, "waiting", json_integer((json_int_t)waiting));
+	json_object_set_new(row, "destinations", json_integer((json_int_t)config->destination_count));
+	json_object_set_new(row, "oldest_s",
+	    oldest ? json_integer((json_int_t)(now > oldest ? (now - oldest) / 1000000 : 0)) : json_null());
+}
+
+static void
+add_peers(struct control_request *request, json_t *row)
+{
+	size_t connected = 0, connections = 0;
+
+	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
+		unsigned n = peers_at(request->with->peers, i)->connections;
+
+		connected += n > 0;
+		connections += n;
+	}
+	json_object_set_new(row, "peers", json_integer((json_int_t)peers_count(request->with->peers)));
+	json_object_set_new(row, "peers_connected", json_integer((json_int_t)connected));
+	json_object_set_new(row, "connections", json_integer((json_int_t)connections));
+}
+
+/* On a worker: what asks the disk. */
+static void
+status_work(struct control_request *request)
+{
+	json_t *row = request->row;
+	struct journal_status j;
+	uint64_t lag = trace_lag(request->with->trace);
+	bool well = trace_well(request->with->trace);
+
+	journal_status(request->with->journal, &j);
+	json_object_set_new(row, "journal",
+	    json_pack("{sI sI sI sI sI sI sI sI sI sb sb}", "first", (json_int_t)j.first_seq, "last",
+		(json_int_t)j.committed_seq, "records", (json_int_t)j.records, "bytes", (json_int_t)j.bytes,
+		"segments", (json_int_t)j.segments, "disk_free", (json_int_t)j.disk_free, "disk_total",
+		(json_int_t)j.disk_total, "quarantined", (json_int_t)j.quarantined, "sync_us",
+		(json_int_t)j.sync_us_p50, "below_floor", (int)j.below_floor, "failed", (int)j.failed));
+	json_object_set_new(row, "view", json_pack("{sI sb}", "lag", (json_int_t)lag, "well", (int)well));
+	if (j.failed)
+		alert(row, "the journal cannot be written: nothing is acknowledged");
+	if (j.below_floor)
+		alert(row, "disk space is below the floor: pushes are answered AR");
+	if (j.quarantined)
+		alert(row, "damaged bytes were put into quarantine: liaison check");
+	if (!well)
+		alert(row, "the view cannot be written: liaison rebuild when the disk is well");
+	else if (lag > LAG_ALERT)
+		alert(row, "the view is far behind the journal");
+}
+
+static void
+status_done(struct control_request *request)
+{
+	json_t *row = request->row;
+	bool well = json_array_size(json_object_get(row, "alerts")) == 0;
+
+	control_row(request, row);
+	request->row = NULL;
+	control_ok(request, json_pack("{sb}", "well", (int)well));
+}
+
+void
+control_status(struct control_request *request)
+{
+	const struct control_options *with = request->with;
+	struct core_status s;
+	json_t *row;
+
+	core_status(with->core, &s);
+	row = json_pack("{ss sI sI sI sI sI sI sI sI sI sI so so}", "kind", "status", "up_s",
+	    (json_int_t)((clock_mono_us() - control_since_us(request->control)) / 1000000), "accepted",
+	    (json_int_t)s.accepted, "refused", (json_int_t)s.refused, "deferred", (json_int_t)s.deferred,
+	    "duplicates", (json_int_t)s.duplicates, "stray", (json_int_t)s.stray, "frames",
+	    (json_int_t)s.frames, "parked", (json_int_t)s.parked, "remembered", (json_int_t)s.remembered,
+	    "log_dropped", (json_int_t)log_dropped(), "listeners", listener_rows(with), "alerts",
+	    json_array());
+	if (!row) {
+		control_fail_errno(request, "status", ENOMEM);
+		return;
+	}
+	add_queues(request, row);
+	add_peers(request, row);
+	add_certificate(request, row);
+	if (s.parked)
+		alert(row, "messages are parked: no route wants them (liaison queue parked)");
+	if (s.stopping)
+		alert(row, "the broker is stopping");
+	request->row = row;
+	control_work(request, status_work, status_done);
+}
+
+static json_t *
+counted(struct metric_series *series)
+{
+	return json_integer(metric_value(series));
+}
+
+void
+control_peers(struct control_request *request)
+{
+	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
+		const struct peer *peer = peers_at(request->with->peers, i);
+		const struct config_peer *c = peer->config;
+
+		control_row(
+		    request, json_pack("{ss so so ss sb sb sI so so so so so so so}", "kind", "peer", "name",
+				 control_text(c->name), "establishment", control_text(c->establishment->name),
+				 "mode", config_mode_name(c->establishment->mode), "may_send",
+				 (int)c->may_send, "may_read", (int)c->may_read, "connections",
+				 (json_int_t)peer->connections, "last_seen", control_time(peer->last_seen_us),
+				 "messages", counted(peer->messages), "bytes", counted(peer->message_bytes),
+				 "refused", counted(peer->refused), "deferred", counted(peer->deferred),
+				 "duplicates", counted(peer->duplicates), "same_id", counted(peer->same_id)));
+	}
+	control_ok(request, NULL);
+}
+
+static json_t *
+certificate_row(const char *whose, const struct tls_identity *identity, uint64_t seen_us)
+{
+	int64_t days = days_left(identity);
+
+	return json_pack("{ss so so so so so so so sI si sb}", "kind", "certificate", "whose",
+	    control_text(whose), "subject", control_text(identity->subject), "issuer",
+	    control_text(identity->issuer), "serial", control_text(identity->serial), "not_before",
+	    control_time((uint64_t)identity->not_before * 1000000), "not_after",
+	    control_time((uint64_t)identity->not_after * 1000000), "last_seen", control_time(seen_us), "days",
+	    (json_int_t)days, "within", within(days), "expired", (int)(days < 0));
+}
+
+void
+control_certs(struct control_request *request)
+{
+	struct tls_identity identity;
+	bool well = true;
+
+	if (own_identity(request->with, &identity)) {
+		control_row(request, certificate_row("broker", &identity, 0));
+		well = days_left(&identity) > CERTIFICATE_SOON;
+	}
+	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
+		const struct peer *peer = peers_at(request->with->peers, i);
+
+		if (!peer->last_seen_us) {
+			control_row(request, json_pack("{ss so so}", "kind", "certificate", "whose",
+						 control_text(peer->config->name), "last_seen", json_null()));
+			continue;
+		}
+		control_row(request, certificate_row(peer->config->name, &peer->last, peer->last_seen_us));
+		well = well && days_left(&peer->last) > CERTIFICATE_SOON;
+	}
+	control_ok(request, json_pack("{sb}", "well", (int)well));
+}
+
+void
+control_events(struct control_request *request)
+{
+	static const char *const levels[] = { "debug", "info", "warning", "error" };
+
+	for (unsigned i = 0; i < EVENT_COUNT; i++) {
+		const struct event_info *info = event_info((enum log_event)i);
+
+		control_row(
+		    request, json_pack("{ss ss ss ss ss}", "kind", "event", "name", info->name, "level",
+				 levels[info->level], "sentence", info->sentence, "action", info->action));
+	}
+	control_ok(request, NULL);
+}
