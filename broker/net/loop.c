@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -108,6 +109,7 @@ loop_new(struct loop **loopp)
 	loop = calloc(1, sizeof(*loop));
 	if (!loop)
 		return rc;
+	signal(SIGPIPE, SIG_IGN);
 	loop->poster.post = loop_post;
 	loop->last = &loop->first;
 	loop->scratch = malloc(LOOP_SCRATCH);

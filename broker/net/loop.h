@@ -17,6 +17,7 @@ struct event_base;
 struct loop;
 struct loop_timer;
 
+/* The process ignores SIGPIPE from here on: OpenSSL writes to sockets that may be gone. */
 int loop_new(struct loop **loopp) __attribute__((warn_unused_result));
 
 /* Timers, links and listeners of the loop are freed before it; items still posted are not run. NULL is harmless. */

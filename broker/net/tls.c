@@ -43,11 +43,11 @@ struct tls_context {
 static void
 say(struct buffer *errors, const char *file, const char *what)
 {
-	unsigned long e = ERR_peek_last_error();
-	const char *reason = e ? ERR_reason_error_string(e) : NULL;
+	unsigned long first = ERR_peek_error(), last = ERR_peek_last_error();
+	const char *reason = last ? ERR_reason_error_string(last) : NULL;
 
-	if (ERR_GET_LIB(e) == ERR_LIB_SYS)
-		reason = strerror((int)ERR_GET_REASON(e));
+	if (first && ERR_SYSTEM_ERROR(first))
+		reason = strerror(ERR_GET_REASON(first));
 	buffer_printf(errors, "%s: %s%s%s\n", file, what, reason ? ": " : "", reason ? reason : "");
 	ERR_clear_error();
 }

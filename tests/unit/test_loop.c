@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop: posts keep their order from any thread, timers fire once and may free themselves, a stop is never lost. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "broker/net/deadline.h"
+#include "broker/net/loop.h"
+
+#define THREADS 4
+#define POSTS	20000
+
+struct order;
+
+struct numbered {
+	struct post_item item;
+	struct order *order;
+	unsigned thread, number;
+};
+
+struct order {
+	struct loop *loop;
+	unsigned next[THREADS];
+	unsigned total;
+	bool wrong;
+};
+
+struct sender {
+	struct order *order;
+	unsigned thread;
+};
+
+static void
+numbered_run(struct post_item *item)
+{
+	struct numbered *n = (struct numbered *)item;
+	struct order *order = n->order;
+
+	if (n->number != order->next[n->thread]++)
+		order->wrong = true;
+	free(n);
+	if (++order->total == THREADS * POSTS)
+		loop_stop(order->loop);
+}
+
+static void *
+send_numbers(void *arg)
+{
+	struct sender *sender = arg;
+
+	for (unsigned i = 0; i < POSTS; i++) {
+		struct numbered *n = calloc(1, sizeof(*n));
+
+		if (!n)
+			abort();
+		*n = (struct numbered){ .item.run = numbered_run,
+			.order = sender->order,
+			.thread = sender->thread,
+			.number = i };
+		post(loop_poster(sender->order->loop), &n->item);
+	}
+	return NULL;
+}
+
+static void
+test_posts_keep_their_order(void **state)
+{
+	struct sender senders[THREADS];
+	pthread_t threads[THREADS];
+	struct order order = { 0 };
+
+	(void)state;
+	assert_int_equal(loop_new(&order.loop), 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		senders[i] = (struct sender){ &order, i };
+		assert_int_equal(pthread_create(&threads[i], NULL, send_numbers, &senders[i]), 0);
+	}
+	assert_int_equal(loop_run(order.loop), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(order.total, THREADS * POSTS);
+	assert_false(order.wrong);
+	loop_free(order.loop);
+}
+
+static void
+test_stop_before_run(void **state)
+{
+	struct loop *loop;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop), 0);
+	loop_stop(loop);
+	assert_int_equal(loop_run(loop), 0);
+	loop_stop(loop);
+	loop_stop(loop);
+	assert_int_equal(loop_run(loop), 0);
+	loop_free(loop);
+}
+
+struct ticker {
+	struct loop *loop;
+	struct loop_timer *timer, *never;
+	unsigned fired;
+};
+
+static void
+tick(void *arg)
+{
+	struct ticker *ticker = arg;
+
+	if (++ticker->fired < 3) {
+		loop_timer_arm(ticker->timer, 5);
+		return;
+	}
+	loop_timer_free(ticker->timer);
+	loop_stop(ticker->loop);
+}
+
+static void
+never(void *arg)
+{
+	(void)arg;
+	fail_msg("a cancelled timer fired");
+}
+
+static void
+test_timers(void **state)
+{
+	struct ticker ticker = { 0 };
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(loop_new(&ticker.loop), 0);
+	ticker.timer = loop_timer_new(ticker.loop, tick, &ticker);
+	ticker.never = loop_timer_new(ticker.loop, never, NULL);
+	assert_non_null(ticker.timer);
+	assert_non_null(ticker.never);
+	loop_timer_arm(ticker.timer, 60000);
+	loop_timer_arm(ticker.timer, 5); /* replaces */
+	loop_timer_arm(ticker.never, 1);
+	loop_timer_cancel(ticker.never);
+	before = loop_now_us(ticker.loop);
+	assert_int_equal(loop_run(ticker.loop), 0);
+	assert_int_equal(ticker.fired, 3);
+	assert_true(loop_now_us(ticker.loop) - before >= 14000);
+	loop_timer_free(ticker.never);
+	loop_free(ticker.loop);
+}
+
+static void
+signalled(void *arg)
+{
+	struct ticker *ticker = arg;
+
+	ticker->fired++;
+	loop_stop(ticker->loop);
+}
+
+static void
+test_signals(void **state)
+{
+	struct ticker ticker = { 0 };
+
+	(void)state;
+	assert_int_equal(loop_new(&ticker.loop), 0);
+	assert_int_equal(loop_signal(ticker.loop, SIGUSR1, signalled, &ticker), 0);
+	kill(getpid(), SIGUSR1);
+	assert_int_equal(loop_run(ticker.loop), 0);
+	assert_int_equal(ticker.fired, 1);
+	loop_free(ticker.loop);
+}
+
+struct late {
+	struct loop *loop;
+	struct deadline moved, cancelled;
+	struct loop_timer *mover;
+	uint64_t start_us, passed_us;
+};
+
+static void
+move_it(void *arg)
+{
+	struct late *late = arg;
+
+	deadline_set(&late->moved, late->start_us + 60000);
+}
+
+static void
+moved_passed(void *arg)
+{
+	struct late *late = arg;
+
+	late->passed_us = loop_now_us(late->loop);
+	loop_stop(late->loop);
+}
+
+static void
+test_deadline_moves(void **state)
+{
+	struct late late = { 0 };
+
+	(void)state;
+	assert_int_equal(loop_new(&late.loop), 0);
+	late.mover = loop_timer_new(late.loop, move_it, &late);
+	assert_non_null(late.mover);
+	late.start_us = loop_now_us(late.loop);
+	deadline_init(&late.moved, late.loop, moved_passed, &late);
+	deadline_init(&late.cancelled, late.loop, never, NULL);
+	deadline_set(&late.moved, late.start_us + 20000);
+	deadline_set(&late.cancelled, late.start_us + 10000);
+	deadline_cancel(&late.cancelled);
+	loop_timer_arm(late.mover, 5);
+	assert_int_equal(loop_run(late.loop), 0);
+	assert_true(late.passed_us - late.start_us >= 60000);
+
+	/* Earlier than armed works as well. */
+	late.start_us = loop_now_us(late.loop);
+	deadline_set(&late.moved, late.start_us + 60000000);
+	deadline_set(&late.moved, late.start_us + 5000);
+	assert_int_equal(loop_run(late.loop), 0);
+	assert_true(late.passed_us - late.start_us < 30000000);
+	deadline_fini(&late.moved);
+	deadline_fini(&late.cancelled);
+	loop_timer_free(late.mover);
+	loop_free(late.loop);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_posts_keep_their_order),
+		cmocka_unit_test(test_stop_before_run),
+		cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_deadline_moves),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
