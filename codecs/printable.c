@@ -4,33 +4,7 @@
 
 #include <stdbool.h>
 
-size_t
-utf8_next(struct span s, uint32_t *point)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint32_t value;
-	size_t len;
-
-	if (!s.len)
-		return 0;
-	if (s.ptr[0] < 0x80) {
-		*point = s.ptr[0];
-		return 1;
-	}
-	len = s.ptr[0] >= 0xf0 ? 4 : s.ptr[0] >= 0xe0 ? 3 : 2;
-	if (s.ptr[0] < 0xc2 || s.ptr[0] > 0xf4 || s.len < len)
-		return 0;
-	value = s.ptr[0] & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((s.ptr[i] & 0xc0) != 0x80)
-			return 0;
-		value = value << 6 | (s.ptr[i] & 0x3fu);
-	}
-	if (value < least[len] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-		return 0;
-	*point = value;
-	return len;
-}
+#include "codecs/utf8.h"
 
 static bool
 is_shown(uint32_t point)

@@ -14,8 +14,5 @@
 #include "codecs/buffer.h"
 #include "codecs/span.h"
 
-/* The length (1..4) of the well-formed UTF-8 character (RFC 3629) at the head of ${s}, its number in *${point}; 0 when there is none. */
-size_t utf8_next(struct span s, uint32_t *point);
-
 /* Append ${raw} to ${out} as said above, at most ${max} bytes of it written; a longer text is cut before a character and ends in "...". */
 void printable_append(struct buffer *out, struct span raw, size_t max);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "codecs/printable.h"
+#include "codecs/utf8.h"
 
 static void
 expect(struct span raw, size_t max, const char *shown)
