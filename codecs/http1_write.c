@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "codecs/calendar.h"
+
 static bool
 value_ok(struct span value)
 {
@@ -195,24 +197,19 @@ http1_reason(int status)
 	return "Unknown";
 }
 
-/* Days since 1970-01-01 to year, month, day: eras of 400 years that begin in March, so that the leap day comes last. */
 char *
 http1_date(int64_t unix_seconds, char out[HTTP1_DATE_SIZE])
 {
 	static const char days[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 		"Oct", "Nov", "Dec" };
-	int64_t first = 0, last = 253402300799; /* 1970 to 9999: what four digits can say */
-	int64_t at = unix_seconds < first ? first : unix_seconds > last ? last : unix_seconds;
-	unsigned day = (unsigned)(at / 86400), second = (unsigned)(at % 86400);
-	unsigned shifted = day + 719468, era = shifted / 146097, of_era = shifted % 146097;
-	unsigned year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-	unsigned of_year = of_era - (365 * year + year / 4 - year / 100);
-	unsigned month = (5 * of_year + 2) / 153, mday = of_year - (153 * month + 2) / 5 + 1;
+	int64_t last = 253402300799; /* the end of 9999: what four digits can say */
+	int64_t at = unix_seconds < 0 ? 0 : unix_seconds > last ? last : unix_seconds;
+	struct calendar_date date = calendar_date(at / 86400);
+	unsigned second = (unsigned)(at % 86400);
 
-	month = month < 10 ? month + 2 : month - 10; /* 0: January */
-	year += era * 400 + (month < 2);
-	snprintf(out, HTTP1_DATE_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[day % 7], mday % 100,
-	    months[month % 12], year % 10000, second / 3600, second / 60 % 60, second % 60);
+	snprintf(out, HTTP1_DATE_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[at / 86400 % 7],
+	    date.day % 100, months[(date.month - 1) % 12], (unsigned)date.year % 10000, second / 3600,
+	    second / 60 % 60, second % 60);
 	return out;
 }

@@ -66,7 +66,7 @@ void http1_write_continue(struct buffer *out);
 const char *http1_reason(int status);
 
 /*
- * An IMF-fixdate (RFC 9110 §5.6.7) of ${unix_seconds}, with a NUL: "Sun, 06 Nov 1994 08:49:37 GMT". Returns
- * ${out}.
+ * An IMF-fixdate (RFC 9110 §5.6.7) of ${unix_seconds}, with a NUL: "Sun, 06 Nov 1994 08:49:37 GMT". A time
+ * before 1970 or after 9999 is written as that end. Returns ${out}.
  */
 char *http1_date(int64_t unix_seconds, char out[HTTP1_DATE_SIZE]);
