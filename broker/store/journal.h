@@ -85,17 +85,25 @@ enum {
 	JOURNAL_FORMAT,	   /* a segment of an unknown format version, or not ours */
 };
 
-/* One record as replay sees it: facts and decision, never the body. A non-zero answer stops the replay and fails the open with it. */
+/*
+ * One record as replay sees it: facts and decision, never the body; its spans end with the call. A non-zero answer stops the replay and
+ * fails the open with it.
+ */
 typedef int journal_replay_fn(void *arg, const struct record *record);
 
 /*
- * Open (and create, if there is none) the journal: recover it, replay every record in journal order, zero-fill ahead, start the threads.
- * A torn tail and damaged records are copied to quarantine/ and logged. 0, -errno or JOURNAL_FORMAT.
+ * Open (and create, if there is none) the journal: recover it, replay every record once in ascending sequence (a carried record stands
+ * where its sequence does), zero-fill ahead, start the threads. A torn tail and damaged records are copied to quarantine/ and logged. The
+ * caller holds the directory's lock (store/lock.h). ${replay} may be NULL. 0, -errno, JOURNAL_FORMAT or the answer of ${replay}. A full
+ * disk is no failure: the journal is then open below its floor.
  */
 int journal_open(struct journal **journalp, const struct journal_options *options, journal_replay_fn *replay,
     void *arg) __attribute__((warn_unused_result));
 
-/* Commit what is queued (callbacks run), stop the threads, free. */
+/*
+ * On the loop thread: commit what is queued (callbacks run before the return), stop the threads, free. An item may still lie in the poster
+ * and runs to no effect; a loop that ends should run what was posted. NULL is harmless.
+ */
 void journal_close(struct journal *journal);
 
 /* 16 secret bytes, made once per journal and kept in every segment head: the key of the duplicates' hash. */
@@ -118,7 +126,9 @@ struct journal_entry {
 
 /*
  * Queue one record. On 0 its place in the order is fixed, *${headp} (if not NULL) is filled, and ${done} will be called once (also by
- * journal_close). JOURNAL_FLOOR or JOURNAL_FULL or -errno: nothing was queued, done is not called. Thread-safe; does no I/O.
+ * journal_close). JOURNAL_FLOOR or JOURNAL_FULL or -errno (-EMSGSIZE: facts or decision above 16 MiB, body above 1 GiB): nothing was
+ * queued, done is not called. A push may also fail later with -ENOSPC when only the reserve had room. Sequences of failed records
+ * stay unused. Thread-safe; does no I/O.
  */
 int journal_append(struct journal *journal, const struct journal_entry *entry, journal_done_fn *done,
     void *arg, struct record_head *headp) __attribute__((warn_unused_result));
@@ -144,7 +154,8 @@ struct journal_cursor {
 };
 
 /*
- * The record at ${cursor} (committed ones only, never the body), and move on. Blocks. Skips removed segments and damaged records.
+ * The record at ${cursor} (committed ones only, never the body), and move on. Blocks. Skips removed segments and damaged records. Records
+ * come as they lie: a carried one (RECORD_CARRIED) again, behind younger ones, also behind its outcomes.
  * 0, JOURNAL_END, -errno.
  */
 int journal_next(struct journal *journal, struct journal_cursor *cursor, struct arena *arena,
@@ -163,7 +174,10 @@ enum journal_fate {
 	FATE_CARRY_BODILESS, /* only remembered (duplicates): write it again without its bytes */
 };
 
-/* Judge ${count} records. Called on the journal's own thread; the implementation asks whoever knows. Non-zero: not now, try later. */
+/*
+ * Judge ${count} records (for RECORD_REMOVED the answer is not used: the journal knows). Called on the journal's own thread; the
+ * implementation asks whoever knows. Non-zero: not now, try later.
+ */
 typedef int journal_judge_fn(
     void *arg, const struct record_head *heads, size_t count, enum journal_fate *fates);
 

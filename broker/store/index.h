@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the records of one segment lie, in memory: sequence to offset, 16 bytes a record.
+ *
+ * Records born in the segment come in ascending order; carried ones (older sequences) are few and kept sorted apart.
+ * Room is made before a write and used after it, so that nothing can fail once a record is on disk.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct index_entry {
+	uint64_t seq;
+	uint64_t offset;
+};
+
+struct index_list {
+	struct index_entry *entries;
+	size_t count;
+	size_t cap;
+};
+
+struct index {
+	struct index_list born;
+	struct index_list carried;
+};
+
+/* Start empty: zeros do. */
+void index_fini(struct index *index);
+
+/* Make room for ${born} and ${carried} more. 0 or -ENOMEM. */
+int index_reserve(struct index *index, size_t born, size_t carried) __attribute__((warn_unused_result));
+
+/* Add within the room made. A carried sequence that is there already is moved to ${offset}. */
+void index_add(struct index *index, uint64_t seq, uint64_t offset, bool carried);
+
+/* Whether ${seq} is here, and at which offset. */
+bool index_find(const struct index *index, uint64_t seq, uint64_t *offset);

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finding, reading and following records. Only what is committed is seen.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "broker/store/disk.h"
+#include "broker/store/journal_private.h"
+
+/* Under the lock: the newest segment that has ${seq}. A carried record is found where it was carried to. */
+static struct segment *
+segment_of(struct journal *journal, uint64_t seq, uint64_t *offset)
+{
+	for (size_t i = journal->segment_count; i-- > 0;)
+		if (index_find(&journal->segments[i]->index, seq, offset))
+			return journal->segments[i];
+	return NULL;
+}
+
+int
+journal_find(struct journal *journal, uint64_t seq, struct journal_place *place)
+{
+	const struct segment *segment;
+
+	pthread_mutex_lock(&journal->lock);
+	segment = segment_of(journal, seq, &place->offset);
+	if (segment)
+		place->segment = segment->number;
+	pthread_mutex_unlock(&journal->lock);
+	return segment ? 0 : JOURNAL_ABSENT;
+}
+
+int
+journal_read_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, bool body, struct arena *arena,
+    struct record *record, struct record_header *header)
+{
+	uint8_t encoded[RECORD_HEADER_SIZE], *bytes;
+	size_t front, want, got;
+	int r;
+
+	r = disk_read(fd, offset, encoded, sizeof encoded, &got);
+	if (r)
+		return r;
+	if (got < sizeof encoded || !record_decode(encoded, seed, offset, header) || offset > limit ||
+	    record_length(header) > limit - offset)
+		return JOURNAL_DAMAGED;
+	front = (size_t)header->facts_len + header->decision_len;
+	want = front + (body ? header->body_len : 0);
+	bytes = arena_alloc(arena, want);
+	if (!bytes)
+		return -ENOMEM;
+	r = disk_read(fd, offset + RECORD_HEADER_SIZE, bytes, want, &got);
+	if (r)
+		return r;
+	if (got < want)
+		return JOURNAL_DAMAGED;
+	*record = (struct record){ .head = header->head, .body = SPAN_EMPTY };
+	record->facts = span_make(bytes, header->facts_len);
+	record->decision = span_make(bytes + header->facts_len, header->decision_len);
+	if (record_front_crc(seed, record->facts, record->decision) != header->front_crc)
+		return JOURNAL_DAMAGED;
+	if (body) {
+		record->body = span_make(bytes + front, header->body_len);
+		if (digest_crc32c(seed, record->body) != header->body_crc)
+			return JOURNAL_DAMAGED;
+	}
+	return 0;
+}
+
+int
+journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
+{
+	struct record_header header;
+	struct segment *segment;
+	uint64_t offset, end;
+	int fd, r;
+
+	do { /* again when retention took the file away under us: the record was carried, or is gone */
+		pthread_mutex_lock(&journal->lock);
+		segment = segment_of(journal, seq, &offset);
+		if (segment) {
+			segment->users++;
+			end = segment->end;
+		}
+		pthread_mutex_unlock(&journal->lock);
+		if (!segment)
+			return JOURNAL_ABSENT;
+		r = segment_use(journal, segment, &fd);
+		if (r == 0)
+			r = journal_read_at(fd, segment->seed, offset, end, body, arena, record, &header);
+		pthread_mutex_lock(&journal->lock);
+		if (r == -ENOENT && !segment->gone)
+			r = -EIO; /* the file of a segment in service is missing */
+		pthread_mutex_unlock(&journal->lock);
+		segment_release(journal, segment);
+	} while (r == -ENOENT);
+	return r;
+}
+
+/* Under the lock: the segment of ${cursor}, moved past those that are removed or read to their end. NULL: nothing for now. */
+static struct segment *
+cursor_segment(struct journal *journal, struct journal_cursor *cursor)
+{
+	struct segment *segment;
+
+	for (;;) {
+		segment = segments_from(journal, cursor->segment);
+		if (!segment)
+			return NULL;
+		if (segment->number != cursor->segment || cursor->offset < SEGMENT_HEAD_SIZE)
+			*cursor = (struct journal_cursor){ segment->number, SEGMENT_HEAD_SIZE };
+		if (cursor->offset < segment->end)
+			return segment;
+		if (segment == journal->segments[journal->segment_count - 1])
+			return NULL;
+		*cursor = (struct journal_cursor){ segment->number + 1, 0 };
+	}
+}
+
+/* Behind a damaged header: on to the next whole one. */
+static int
+cursor_resync(struct segment *segment, int fd, uint64_t end, struct journal_cursor *cursor)
+{
+	uint8_t encoded[RECORD_HEADER_SIZE];
+	struct record_header header;
+	enum reader_step step;
+	struct reader reader;
+	int r;
+
+	r = reader_init(&reader, fd, segment->seed, end);
+	if (r)
+		return r;
+	r = reader_step(&reader, &cursor->offset, &step, &header, encoded);
+	if (r == 0 && step == READER_END) /* zeros where records should be */
+		cursor->offset = end;
+	reader_fini(&reader);
+	return r;
+}
+
+int
+journal_next(
+    struct journal *journal, struct journal_cursor *cursor, struct arena *arena, struct record *record)
+{
+	struct record_header header = { 0 };
+	struct segment *segment;
+	uint64_t end = 0, before;
+	int fd, r;
+
+	for (;;) {
+		pthread_mutex_lock(&journal->lock);
+		segment = cursor_segment(journal, cursor);
+		if (segment) {
+			segment->users++;
+			end = segment->end;
+		}
+		pthread_mutex_unlock(&journal->lock);
+		if (!segment)
+			return JOURNAL_END;
+		before = cursor->offset;
+		r = segment_use(journal, segment, &fd);
+		if (r == 0)
+			r = journal_read_at(fd, segment->seed, before, end, false, arena, record, &header);
+		if (r == 0) {
+			cursor->offset += record_length(&header);
+		} else if (r == JOURNAL_DAMAGED) {
+			/* a whole header with damaged facts is stepped over, anything else is searched past */
+			r = cursor_resync(segment, fd, end, cursor);
+			if (r == 0 && cursor->offset == before)
+				cursor->offset += record_length(&header);
+			r = r ? r : JOURNAL_DAMAGED;
+		}
+		pthread_mutex_lock(&journal->lock);
+		if (r == -ENOENT && segment->gone)
+			r = JOURNAL_DAMAGED;
+		pthread_mutex_unlock(&journal->lock);
+		segment_release(journal, segment);
+		if (r != JOURNAL_DAMAGED)
+			return r;
+	}
+}
+
+bool
+journal_wait(struct journal *journal, const struct journal_cursor *cursor, unsigned ms)
+{
+	struct journal_cursor place = *cursor;
+	struct timespec until;
+	bool there;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&journal->lock);
+	while (!(there = cursor_segment(journal, &place) != NULL) && !journal->stopping)
+		if (pthread_cond_timedwait(&journal->committed_changed, &journal->lock, &until) != 0) {
+			there = cursor_segment(journal, &place) != NULL;
+			break;
+		}
+	pthread_mutex_unlock(&journal->lock);
+	return there;
+}
+
+uint64_t
+journal_committed(struct journal *journal)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&journal->lock);
+	seq = journal->committed_seq;
+	pthread_mutex_unlock(&journal->lock);
+	return seq;
+}
