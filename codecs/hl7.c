@@ -121,14 +121,16 @@ read_header_fields(struct hl7_header *h)
 		;
 }
 
-/* Component ${n} of the first repetition of MSH-${field}. */
-static struct span
-header_component(const struct hl7_header *h, unsigned field, unsigned n)
+/* The first ${count} components of the first repetition of MSH-${field}. */
+static void
+read_header_components(
+    const struct hl7_header *h, unsigned field, struct span *const *components, size_t count)
 {
 	struct span rest = h->field[field], first = SPAN_EMPTY;
 
 	(void)hl7_next(&rest, h->delimiters.repetition, &first);
-	return hl7_component(&h->delimiters, first, n);
+	for (size_t i = 0; i < count && hl7_next(&first, h->delimiters.component, components[i]); i++)
+		;
 }
 
 void
@@ -151,11 +153,9 @@ hl7_header_read(struct hl7_header *h, struct span bytes, unsigned leniencies)
 	h->readable = true;
 	read_header_fields(h);
 	h->legal = read_delimiters(&h->delimiters, separator, h->field[2]);
-	h->type = header_component(h, 9, 1);
-	h->event = header_component(h, 9, 2);
-	h->structure = header_component(h, 9, 3);
-	h->processing = header_component(h, 11, 1);
-	h->version = header_component(h, 12, 1);
+	read_header_components(h, 9, (struct span *const[]){ &h->type, &h->event, &h->structure }, 3);
+	read_header_components(h, 11, (struct span *const[]){ &h->processing }, 1);
+	read_header_components(h, 12, (struct span *const[]){ &h->version }, 1);
 }
 
 enum hl7_verdict

@@ -106,8 +106,10 @@ write_type(struct writer *w)
 		buffer_append_byte(w->b, w->d.component);
 	if (usable)
 		buffer_append_span(w->b, event);
-	if (w->structure)
-		buffer_printf(w->b, "%cACK", w->d.component);
+	if (w->structure) {
+		buffer_append_byte(w->b, w->d.component);
+		buffer_append_str(w->b, "ACK");
+	}
 }
 
 static void
@@ -115,11 +117,10 @@ write_msh(struct writer *w, const struct hl7_ack *ack)
 {
 	static const unsigned swapped[] = { 5, 6, 3, 4 };
 	const struct hl7_header *h = w->h;
+	const uint8_t begin[] = { 'M', 'S', 'H', w->d.field, w->d.component, w->d.repetition, w->d.escape,
+		w->d.subcomponent, w->d.truncation };
 
-	buffer_printf(w->b, "MSH%c%c%c%c%c", w->d.field, w->d.component, w->d.repetition, w->d.escape,
-	    w->d.subcomponent);
-	if (w->d.truncation)
-		buffer_append_byte(w->b, w->d.truncation);
+	buffer_append(w->b, begin, w->d.truncation ? 9 : 8);
 	for (size_t i = 0; i < 4; i++) {
 		separator(w);
 		copy(w, h->field[swapped[i]]);
