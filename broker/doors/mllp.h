@@ -23,8 +23,8 @@ extern const struct link_handler mllp_handler;
 int mllp_door_new(struct mllp_door **doorp, const struct door_context *context, const char *listener)
     __attribute__((warn_unused_result));
 
-/* No further frame is read: what is in flight is answered, then each link is closed. A frame cut short by this is not recorded: it has no
- * answer, its sender sends it again. Call ${idle} (on the loop thread, perhaps at once) when no link is left; NULL: do not tell. */
+/* No further frame is read: what is in flight is answered, then each link is closed. A frame cut short by this has no answer: its
+ * sender sends it again. Call ${idle} (on the loop thread, perhaps at once) when no link is left; NULL: do not tell. */
 void mllp_door_stop(struct mllp_door *door, void (*idle)(void *arg), void *arg);
 
 /* Links that are open, and messages read and not yet answered on them. */

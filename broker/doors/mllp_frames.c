@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From bytes to slots: what the MLLP reader tells becomes messages to judge, messages to refuse, rejects to record.
+ */
+#include "broker/base/clock.h"
+#include "broker/doors/mllp_link.h"
+
+#define NOISE_RUN_MAX ((uint64_t)64 << 10) /* noise is recorded and charged at least this often */
+
+void
+mllp_out_of_memory(struct mllp_connection *c)
+{
+	/* Nothing can be said any more in the protocol's terms; what was in flight is decided without us. */
+	c->closing = true;
+	if (c->link)
+		link_drop(c->link, LINK_RESET);
+}
+
+bool
+mllp_may_read(const struct mllp_connection *c)
+{
+	return c->link && !c->closing && !c->judging && !c->waiter.waiting &&
+	       c->in_flight < c->peer->config->max_in_flight;
+}
+
+static void
+take_frame(struct mllp_connection *c, const struct mllp_event *event)
+{
+	bool large = event->content.len > c->door->context.config->limits.large_size;
+	struct mllp_slot *slot;
+
+	if (large && !c->large)
+		c->large = slots_take(c->door->context.slots);
+	if (large && !c->large) {
+		slot = mllp_slot_new(c, event, span_cut(event->content, 0, MLLP_KEPT_MAX));
+		if (slot)
+			mllp_slot_refuse(slot, event->content.len, FAULT_OVERLOAD,
+			    "too many large messages are being received");
+	} else {
+		slot = mllp_slot_new(c, event, event->content);
+		if (slot)
+			mllp_slot_judge(slot);
+	}
+	if (!slot)
+		mllp_out_of_memory(c);
+}
+
+/* A frame that is refused before its end: told, answered, and the connection closed. */
+void
+mllp_cut_frame(struct mllp_connection *c, const struct mllp_event *event)
+{
+	struct mllp_slot *slot = mllp_slot_new(c, event, span_cut(event->content, 0, MLLP_KEPT_MAX));
+
+	c->closing = true;
+	if (!slot)
+		mllp_out_of_memory(c);
+	else if (event->cause == FAULT_TOO_LARGE)
+		mllp_slot_refuse(
+		    slot, event->size - 1, FAULT_TOO_LARGE, "the message is larger than this peer may send");
+	else
+		mllp_slot_refuse(
+		    slot, event->size - 1, FAULT_OVERLOAD, "no memory for a message of this size now");
+}
+
+void
+mllp_reject_frame(struct mllp_connection *c, const struct mllp_event *event, bool answers)
+{
+	struct mllp_slot *slot = mllp_slot_new(c, event, span_cut(event->content, 0, MLLP_KEPT_MAX));
+
+	if (!slot) {
+		mllp_out_of_memory(c);
+		return;
+	}
+	mllp_slot_reject(slot, event, answers);
+	mllp_connection_charge(c, event->size);
+}
+
+static void
+take_event(struct mllp_connection *c, const struct mllp_event *event)
+{
+	if (event->kind == MLLP_FRAME)
+		take_frame(c, event);
+	else if (event->cause == FAULT_TOO_LARGE || event->cause == FAULT_OVERLOAD)
+		mllp_cut_frame(c, event);
+	else
+		mllp_reject_frame(
+		    c, event, event->cause == FAULT_FRAME_RESTART || event->cause == FAULT_FRAME_END);
+}
+
+/* End what is held for ${why} and record it; unanswered, for its sender stopped sending. */
+void
+mllp_end_frame(struct mllp_connection *c, enum mllp_end why)
+{
+	struct mllp_event event;
+
+	switch (mllp_reader_end(&c->reader, why, &event)) {
+	case MLLP_FRAME:
+		take_frame(c, &event);
+		break;
+	case MLLP_REJECT:
+		mllp_reject_frame(c, &event, false);
+		break;
+	case MLLP_MORE:
+		break;
+	}
+}
+
+/* A frame that grows large must hold a slot; without one nothing more is read of it. */
+static void
+seek_large(struct mllp_connection *c)
+{
+	struct slots *slots = c->door->context.slots;
+
+	if (c->large || c->waiter.waiting || c->closing ||
+	    mllp_reader_held(&c->reader) <= c->door->context.config->limits.large_size)
+		return;
+	if (slots_take(slots)) {
+		c->large = true;
+		c->large_since_us = clock_mono_us();
+		c->large_since_held = mllp_reader_held(&c->reader);
+	} else {
+		slots_wait(slots, &c->waiter);
+	}
+}
+
+/* Take frames from the front of ${input} as long as reading is allowed. */
+void
+mllp_read_frames(struct mllp_connection *c, struct span *input)
+{
+	struct mllp_event event;
+
+	c->reading = true;
+	while (input->len && mllp_may_read(c))
+		if (mllp_reader_next(&c->reader, input, &event) != MLLP_MORE)
+			take_event(c, &event);
+	if (!c->closing && mllp_reader_state(&c->reader) == MLLP_OUTSIDE &&
+	    mllp_reader_pending(&c->reader) > NOISE_RUN_MAX)
+		mllp_end_frame(c, MLLP_END_CLOSED);
+	seek_large(c);
+	c->reading = false;
+}

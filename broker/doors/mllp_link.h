@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the HL7 door: connections and the slots of their messages. For doors/mllp*.c only.
+ *
+ * A slot is one thing received (a message, a stray acknowledgement, a rejected frame) from its last byte to its answer. A connection keeps its
+ * slots in the order of arrival; a slot is answered when it is decided and all before it are answered. A connection whose link is gone stays
+ * until its slots are decided.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/content/content.h"
+#include "broker/core/core.h"
+#include "broker/doors/mllp.h"
+#include "broker/doors/slots.h"
+#include "broker/net/link.h"
+#include "broker/store/workers.h"
+#include "codecs/arena.h"
+#include "codecs/buffer.h"
+#include "codecs/mllp.h"
+
+struct mllp_connection;
+
+struct mllp_slot {
+	struct workers_job job;
+	struct mllp_slot *next;
+	struct mllp_connection *connection;
+	struct submission submission;
+	struct content content;
+	struct fault fault;  /* what the door itself found; code FAULT_NONE: nothing */
+	struct arena arena;  /* facts and what else content makes */
+	struct buffer owned; /* the bytes of a frame that was gathered over many reads */
+	struct span bytes;   /* of the message: in owned, or behind this struct */
+	uint64_t received_us;
+	bool answered; /* answer holds what is to be sent, perhaps nothing */
+	bool answers;  /* a frame-level reject that is answered nevertheless */
+	bool no_end_cr;
+	bool large; /* holds one of the large slots */
+	struct buffer answer;
+	uint64_t seq;
+	enum answer verdict;
+	uint8_t head[MLLP_HEAD_MAX]; /* of a rejected frame */
+};
+
+struct mllp_door {
+	struct door_context context;
+	char *listener;
+	struct mllp_connection *first;
+	size_t links, in_flight;
+	bool stopping, dying;
+	void (*idle)(void *arg);
+	void *idle_arg;
+};
+
+struct mllp_connection {
+	struct mllp_connection *prev, *next;
+	struct mllp_door *door;
+	struct link *link; /* NULL: gone */
+	uint64_t link_id;
+	struct peer *peer;
+	struct mllp_reader reader;
+	struct buffer rest; /* received, not looked at yet: while reading is held back */
+	struct mllp_slot *first, *last;
+	unsigned in_flight;
+	unsigned pins;		   /* functions up the stack that still use it */
+	bool reading;		   /* in read_frames */
+	bool judging;		   /* the newest slot is on a worker: nothing may overtake it */
+	bool closing;		   /* nothing is read any more; closed when all is answered */
+	bool mode_told;		   /* EVENT_ORIGINAL_MODE was logged */
+	bool large;		   /* the frame being gathered holds a large slot */
+	bool ticking;		   /* the timer is armed */
+	uint64_t frame_start;	   /* stream offset of the frame whose deadline is set */
+	uint64_t large_since_us;   /* when it got its large slot */
+	uint64_t large_since_held; /* and what was held then */
+	uint64_t drained;	   /* bytes that came while closing */
+	bool ended;		   /* the other side has sent its last byte */
+	bool shut;		   /* link_close was called */
+	bool paused;
+	struct slot_waiter waiter;
+	struct loop_timer *tick;
+};
+
+/* Below: mllp_slot.c */
+
+/* A slot at the end of ${c}'s list holding a copy of ${content} or, when ${event} allows, the reader's memory. NULL: no memory. */
+struct mllp_slot *mllp_slot_new(
+    struct mllp_connection *c, const struct mllp_event *event, struct span content);
+
+/* Judge the message of ${slot}, here or on a worker, and submit it. */
+void mllp_slot_judge(struct mllp_slot *slot);
+
+/* Submit ${slot} as a message of ${size} bytes of which only the slot's are known, refused by the door for ${cause}. */
+void mllp_slot_refuse(struct mllp_slot *slot, uint64_t size, enum fault_code cause, const char *why);
+
+/* Submit ${slot} as a frame-level reject; ${answers}: its sender waits for an answer, if it was a message. */
+void mllp_slot_reject(struct mllp_slot *slot, const struct mllp_event *event, bool answers);
+
+/* Free the oldest slot of ${c}. */
+void mllp_slot_pop(struct mllp_connection *c);
+
+/* Below: mllp_frames.c */
+
+/* Whether the next byte of ${c} may be looked at. */
+bool mllp_may_read(const struct mllp_connection *c);
+
+/* Take frames from the front of ${input} as long as that is so. */
+void mllp_read_frames(struct mllp_connection *c, struct span *input);
+
+/* End what is held for ${why} and record it; unanswered, for its sender stopped sending. */
+void mllp_end_frame(struct mllp_connection *c, enum mllp_end why);
+
+/* A frame that is refused before its end: told, answered; nothing more is read. */
+void mllp_cut_frame(struct mllp_connection *c, const struct mllp_event *event);
+
+/* Record and charge a frame-level reject. */
+void mllp_reject_frame(struct mllp_connection *c, const struct mllp_event *event, bool answers);
+
+/* Drop the link: nothing can be said any more in the protocol's terms; what was in flight is decided without it. */
+void mllp_out_of_memory(struct mllp_connection *c);
+
+/* Below: mllp.c */
+
+/* A slot of ${c} was decided: send what can be sent, read on. */
+void mllp_connection_go_on(struct mllp_connection *c);
+
+/* Read nothing more; close when all is answered. ${c} lives at least until the caller's callback returns. */
+void mllp_connection_finish(struct mllp_connection *c);
+
+/* Charge the peer for ${bytes} of junk; past its quota ${c} is finished. */
+void mllp_connection_charge(struct mllp_connection *c, uint64_t bytes);

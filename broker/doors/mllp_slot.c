@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Slots of the HL7 door: a message, stray acknowledgement or rejected frame from its last byte to its answer.
+ *
+ * Of a message only ids, sizes, digests and what MSH-3, 4, 9, 10 and 11 hold is logged, escaped and cut, and even that only when the
+ * delimiters could be read: else a field's number says nothing of what is in it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
+#include "broker/base/metrics.h"
+#include "broker/doors/mllp_answer.h"
+#include "broker/doors/mllp_link.h"
+#include "codecs/digest.h"
+
+#define ARENA_BASE ((size_t)64 << 10)
+#define ARENA_SMALL_PER                                                                                      \
+	8u /* bytes of arena a byte of a small message may take: the index of four-byte segments is 3 */
+#define ARENA_LARGE_PER 4u
+#define SHA256_SHOWN	6u /* bytes of the digest in a log line: enough to find a message by eye */
+
+static void
+slot_free(struct mllp_slot *slot)
+{
+	struct mllp_door *door = slot->connection->door;
+
+	if (slot->large)
+		slots_give(door->context.slots);
+	buffer_fini(&slot->answer);
+	buffer_fini(&slot->owned);
+	arena_fini(&slot->arena);
+	free(slot);
+}
+
+struct mllp_slot *
+mllp_slot_new(struct mllp_connection *c, const struct mllp_event *event, struct span content)
+{
+	struct mllp_slot *slot;
+	struct buffer owned;
+	bool taken;
+
+	buffer_init(&owned, MLLP_FRAME_MAX);
+	taken = content.len > CONTENT_INLINE_MAX && mllp_reader_take(&c->reader, event, &owned);
+	slot = malloc(sizeof(*slot) + (taken ? 0 : content.len));
+	if (!slot) {
+		buffer_fini(&owned);
+		return NULL;
+	}
+	*slot = (struct mllp_slot){ .connection = c, .owned = owned, .received_us = clock_mono_us() };
+	if (!taken && content.len)
+		memcpy(slot + 1, content.ptr, content.len);
+	slot->bytes = taken ? buffer_span(&slot->owned) : span_make(slot + 1, content.len);
+	slot->no_end_cr = event->lenient;
+	slot->large = c->large;
+	c->large = false;
+	arena_init(&slot->arena,
+	    ARENA_BASE +
+		content.len * (content.len > CONTENT_INLINE_MAX ? ARENA_LARGE_PER : ARENA_SMALL_PER));
+	buffer_init(&slot->answer, 2 * MLLP_ANSWER_MAX);
+	if (c->last)
+		c->last->next = slot;
+	else
+		c->first = slot;
+	c->last = slot;
+	c->in_flight++;
+	c->door->in_flight++;
+	return slot;
+}
+
+void
+mllp_slot_pop(struct mllp_connection *c)
+{
+	struct mllp_slot *slot = c->first;
+
+	c->first = slot->next;
+	if (!c->first)
+		c->last = NULL;
+	c->in_flight--;
+	c->door->in_flight--;
+	slot_free(slot);
+}
+
+/* "ORU^R01" into ${out}. */
+static void
+type_text(const struct hl7_header *header, char out[static 16])
+{
+	struct span type = span_cut(header->type, 0, 7), event = span_cut(header->event, 0, 7);
+	size_t n = 0;
+
+	for (size_t i = 0; i < type.len; i++)
+		out[n++] = (char)type.ptr[i];
+	if (event.len)
+		out[n++] = '^';
+	for (size_t i = 0; i < event.len; i++)
+		out[n++] = (char)event.ptr[i];
+	out[n] = '\0';
+}
+
+static void
+log_about(struct log_line *line, const struct mllp_slot *slot, uint64_t seq)
+{
+	const struct mllp_connection *c = slot->connection;
+
+	if (seq)
+		log_u64(line, "id", seq);
+	log_u64(line, "link", c->link_id);
+	log_text(line, "peer", c->peer->config->name);
+}
+
+static void
+log_message(struct log_line *line, const struct mllp_slot *slot, uint64_t seq)
+{
+	const struct hl7_header *header = &slot->content.header;
+	char type[16], hex[DIGEST_HEX_SIZE(SHA256_SHOWN)];
+
+	log_about(line, slot, seq);
+	if (header->legal) {
+		type_text(header, type);
+		log_text(line, "type", type);
+		log_span(line, "control", header->field[10]);
+		log_span(line, "processing", header->processing);
+		log_span(line, "application", header->field[3]);
+		log_span(line, "facility", header->field[4]);
+	}
+	log_u64(line, "bytes", slot->submission.size);
+	if (slot->submission.sha256)
+		log_text(line, "sha256", digest_hex(span_make(slot->submission.sha256, SHA256_SHOWN), hex));
+}
+
+static enum log_event
+event_of(const struct verdict *verdict)
+{
+	switch (verdict->answer) {
+	case ANSWER_ACCEPT:
+		return verdict->duplicate ? EVENT_DUPLICATE : EVENT_RECEIVED;
+	case ANSWER_REFUSE:
+		return verdict->fault && verdict->fault->code == FAULT_SAME_ID ? EVENT_SAME_ID
+									       : EVENT_REFUSED;
+	case ANSWER_LATER:
+		return EVENT_DEFERRED;
+	case ANSWER_NONE:
+		break;
+	}
+	return EVENT_STRAY_ACK;
+}
+
+static void
+log_verdict(const struct mllp_slot *slot, const struct verdict *verdict)
+{
+	struct log_line line;
+
+	if (slot->submission.kind == SUBMIT_FRAME) {
+		log_begin(&line, EVENT_FRAME_REJECTED);
+		log_about(&line, slot, verdict->seq);
+		log_text(&line, "cause", fault_name(slot->fault.code));
+		log_u64(&line, "bytes", slot->submission.frame_size);
+		log_u64(&line, "offset", slot->submission.frame_offset);
+	} else {
+		log_begin(&line, event_of(verdict));
+		log_message(&line, slot, verdict->seq);
+		if (verdict->answer != ANSWER_ACCEPT && verdict->fault)
+			log_fault(&line, verdict->fault);
+	}
+	log_commit(&line);
+}
+
+static void
+count_leniencies(const struct mllp_slot *slot)
+{
+	uint32_t used = slot->content.facts.leniencies;
+
+	if (used & LENIENT_LF)
+		metric_add(metric_series(METRIC_LENIENCIES, "lf"), 1);
+	if (used & LENIENT_NO_FINAL_CR)
+		metric_add(metric_series(METRIC_LENIENCIES, "no-final-cr"), 1);
+	if (used & LENIENT_NO_END_CR)
+		metric_add(metric_series(METRIC_LENIENCIES, "no-end-cr"), 1);
+}
+
+static void
+count_verdict(const struct mllp_slot *slot, const struct verdict *verdict)
+{
+	const struct peer *peer = slot->connection->peer;
+
+	if (slot->submission.kind == SUBMIT_FRAME) {
+		metric_add(metric_series(METRIC_FRAMES_REJECTED, fault_name(slot->fault.code)), 1);
+		return;
+	}
+	count_leniencies(slot);
+	switch (event_of(verdict)) {
+	case EVENT_RECEIVED:
+		metric_add(peer->messages, 1);
+		metric_add(peer->message_bytes, slot->submission.size);
+		break;
+	case EVENT_DUPLICATE:
+		metric_add(peer->duplicates, 1);
+		break;
+	case EVENT_SAME_ID:
+		metric_add(peer->same_id, 1);
+		metric_add(peer->refused, 1);
+		break;
+	case EVENT_REFUSED:
+		metric_add(peer->refused, 1);
+		break;
+	case EVENT_DEFERRED:
+		metric_add(peer->deferred, 1);
+		break;
+	default:
+		metric_add(peer->stray, 1);
+	}
+}
+
+/* Prepare what goes back. A rejected frame that was somebody's message is refused by the fault the door found. */
+static void
+make_answer(struct mllp_slot *slot, const struct verdict *verdict)
+{
+	struct mllp_answer answer = {
+		.answer = verdict->answer,
+		.original = &slot->content.header,
+		.fault = verdict->answer == ANSWER_ACCEPT ? NULL : verdict->fault,
+		.seq = verdict->seq,
+		.time_us = verdict->time_us,
+	};
+
+	if (slot->submission.kind == SUBMIT_FRAME) {
+		answer.answer = slot->answers ? ANSWER_REFUSE : ANSWER_NONE;
+		answer.fault = &slot->fault;
+	}
+	slot->verdict = answer.answer;
+	if (answer.answer != ANSWER_NONE)
+		mllp_answer_write(&slot->answer, &answer);
+}
+
+static void
+slot_decided(void *arg, const struct verdict *verdict)
+{
+	struct mllp_slot *slot = arg;
+	struct mllp_connection *c = slot->connection;
+
+	slot->seq = verdict->seq;
+	count_verdict(slot, verdict);
+	log_verdict(slot, verdict);
+	make_answer(slot, verdict);
+	slot->answered = true;
+	c->pins++;
+	if (slot->submission.kind != SUBMIT_FRAME && verdict->answer == ANSWER_REFUSE)
+		mllp_connection_charge(c, slot->submission.size);
+	c->pins--;
+	mllp_connection_go_on(c);
+}
+
+static void
+submit(struct mllp_slot *slot)
+{
+	core_submit(slot->connection->door->context.core, &slot->submission, slot_decided, slot);
+}
+
+/* The sender asks for acknowledgements we do not give: a commit one (MSH-15), or none for what is well (MSH-16). Told once a link. */
+static void
+tell_mode(struct mllp_slot *slot)
+{
+	struct mllp_connection *c = slot->connection;
+	struct span accept = slot->content.facts.accept_mode;
+	struct span application = slot->content.facts.application_mode;
+	struct log_line line;
+
+	if (c->mode_told || ((hl7_is_absent(accept) || span_eq_str(accept, "NE")) &&
+				(hl7_is_absent(application) || span_eq_str(application, "AL"))))
+		return;
+	c->mode_told = true;
+	log_begin(&line, EVENT_ORIGINAL_MODE);
+	log_about(&line, slot, 0);
+	log_span(&line, "accept", span_cut(accept, 0, 2));
+	log_span(&line, "application", span_cut(application, 0, 2));
+	log_commit(&line);
+}
+
+static void
+submit_judged(struct mllp_slot *slot)
+{
+	struct content *content = &slot->content;
+
+	content->facts.door = DOOR_MLLP;
+	if (slot->no_end_cr)
+		content->facts.leniencies |= LENIENT_NO_END_CR;
+	slot->submission.kind = content->kind == CONTENT_STRAY ? SUBMIT_STRAY : SUBMIT_MESSAGE;
+	slot->submission.sha256 = content->sha256;
+	slot->submission.facts = &content->facts;
+	if (slot->fault.code != FAULT_NONE)
+		slot->submission.fault = &slot->fault;
+	else if (content->fault.code != FAULT_NONE)
+		slot->submission.fault = &content->fault;
+	if (content->kind == CONTENT_MESSAGE)
+		tell_mode(slot);
+	submit(slot);
+}
+
+static void
+judge(struct mllp_slot *slot)
+{
+	const struct mllp_connection *c = slot->connection;
+
+	content_judge(
+	    slot->submission.bytes, c->peer->config, c->door->listener, &slot->arena, &slot->content);
+}
+
+static void
+judge_run(struct workers_job *job)
+{
+	judge((struct mllp_slot *)job);
+}
+
+static void
+judge_done(struct workers_job *job)
+{
+	struct mllp_slot *slot = (struct mllp_slot *)job;
+	struct mllp_connection *c = slot->connection;
+
+	c->pins++;
+	c->judging = false;
+	submit_judged(slot);
+	c->pins--;
+	mllp_connection_go_on(c);
+}
+
+void
+mllp_slot_judge(struct mllp_slot *slot)
+{
+	struct mllp_connection *c = slot->connection;
+
+	slot->submission =
+	    (struct submission){ .peer = c->peer->config, .bytes = slot->bytes, .size = slot->bytes.len };
+	if (slot->bytes.len <= CONTENT_INLINE_MAX) {
+		judge(slot);
+		submit_judged(slot);
+		return;
+	}
+	slot->job.run = judge_run;
+	slot->job.done = judge_done;
+	if (workers_submit(c->door->context.workers, &slot->job) == 0)
+		c->judging = true;
+	else
+		mllp_slot_refuse(
+		    slot, slot->bytes.len, FAULT_OVERLOAD, "too many large messages are being checked");
+}
+
+void
+mllp_slot_refuse(struct mllp_slot *slot, uint64_t size, enum fault_code cause, const char *why)
+{
+	struct span head = span_cut(slot->bytes, 0, CONTENT_INLINE_MAX);
+
+	slot->submission =
+	    (struct submission){ .peer = slot->connection->peer->config, .bytes = head, .size = size };
+	fault_set(&slot->fault, cause, 0, "", "%s", why);
+	/* For the header and the facts that the head gives; what it finds wrong is not what is answered. */
+	judge(slot);
+	submit_judged(slot);
+}
+
+void
+mllp_slot_reject(struct mllp_slot *slot, const struct mllp_event *event, bool answers)
+{
+	const struct config_peer *peer = slot->connection->peer->config;
+	struct hl7_header *header = &slot->content.header;
+
+	if (event->head.len)
+		memcpy(slot->head, event->head.ptr, event->head.len);
+	hl7_header_read(header, slot->bytes, peer->lenient & LENIENT_LF ? HL7_LENIENT_LF : 0);
+	slot->answers = answers && slot->bytes.len && !span_eq_str(header->type, "ACK") &&
+			!span_eq_str(header->type, "MCF");
+	fault_set(&slot->fault, event->cause, 0, "",
+	    "the frame is not one: a start block, the message, an end block");
+	slot->submission = (struct submission){ .kind = SUBMIT_FRAME,
+		.peer = peer,
+		.bytes = span_make(slot->head, event->head.len),
+		.size = event->size,
+		.fault = &slot->fault,
+		.frame_size = event->size,
+		.frame_offset = event->offset };
+	submit(slot);
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HL7 door without sockets: what it submits, what it answers and in which order, when it holds back, when it closes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "broker/content/content.h"
+#include "broker/core/core.h"
+#include "broker/doors/mllp.h"
+#include "broker/doors/slots.h"
+#include "fake_link.h"
+
+#define SUBMISSIONS_MAX 64
+
+/* A core that waits to be told what to say. */
+static struct {
+	const struct submission *submission;
+	core_done_fn *done;
+	void *arg;
+} submitted[SUBMISSIONS_MAX];
+static size_t submitted_count;
+static bool quota_passed;
+static uint64_t charged;
+
+void
+core_submit(struct core *core, const struct submission *submission, core_done_fn *done, void *arg)
+{
+	(void)core;
+	assert_true(submitted_count < SUBMISSIONS_MAX);
+	submitted[submitted_count].submission = submission;
+	submitted[submitted_count].done = done;
+	submitted[submitted_count++].arg = arg;
+}
+
+bool
+peer_charge_junk(struct peer *peer, uint64_t bytes, uint64_t at_us)
+{
+	(void)peer;
+	(void)at_us;
+	charged += bytes;
+	return quota_passed;
+}
+
+/* Enough of content for a door: the header, and what is an acknowledgement. */
+void
+content_judge(struct span bytes, const struct config_peer *peer, const char *listener, struct arena *arena,
+    struct content *content)
+{
+	(void)peer;
+	(void)arena;
+	assert_string_equal(listener, "hl7");
+	hl7_header_read(&content->header, bytes, 0);
+	content->kind = span_eq_str(content->header.type, "ACK") ? CONTENT_STRAY : CONTENT_MESSAGE;
+	content->facts.control_id = content->header.field[10];
+}
+
+static void
+verdict(size_t i, enum answer answer, uint64_t seq, const struct fault *fault)
+{
+	struct verdict v = { .answer = answer, .seq = seq, .time_us = 1700000000123456, .fault = fault };
+
+	assert_true(i < submitted_count);
+	assert_non_null(submitted[i].submission);
+	submitted[i].submission = NULL;
+	submitted[i].done(submitted[i].arg, &v);
+}
+
+static struct config_peer peer_config = {
+	.name = "chu-demo", .max_size = 1 << 20, .max_in_flight = 8, .may_send = true, .junk_quota = 1 << 20
+};
+static struct peer peer = { .config = &peer_config };
+static struct config config = {
+	.limits = { .large_size = 1 << 16, .large_rate = 1000, .frame_ms = 30000, .idle_ms = 600000 },
+};
+static struct slots slots;
+static struct mllp_door *door;
+static struct link link_;
+
+static int
+setup(void **state)
+{
+	struct door_context context = { .config = &config, .slots = &slots };
+
+	(void)state;
+	submitted_count = 0;
+	quota_passed = false;
+	charged = 0;
+	fake_workers_full = false;
+	peer_config.max_in_flight = 8;
+	peer_config.max_size = 1 << 20;
+	peer_config.lenient = 0;
+	peer.messages = peer.message_bytes = peer.refused = peer.deferred = peer.duplicates = peer.restamped =
+	    peer.same_id = peer.stray = metric_series(METRIC_MESSAGES, "test");
+	slots_init(&slots, 1);
+	assert_int_equal(mllp_door_new(&door, &context, "hl7"), 0);
+	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
+	for (size_t i = 0; i < submitted_count; i++)
+		if (submitted[i].submission)
+			verdict(i, ANSWER_NONE, 99, NULL);
+	assert_int_equal(mllp_door_in_flight(door), 0);
+	assert_int_equal(slots.used, 0);
+	mllp_door_free(door);
+	return 0;
+}
+
+#define MESSAGE(id) "\vMSH|^~\\&|LIS|CHU|DUI|EHPAD|20251121||ORU^R01|" id "|P|2.5\rPID|1\r\x1c\r"
+
+static void
+is_answered_once_decided(void **state)
+{
+	const char *sent;
+
+	(void)state;
+	fake_link_text(&link_, MESSAGE("A1"));
+	assert_int_equal(submitted_count, 1);
+	assert_int_equal(submitted[0].submission->kind, SUBMIT_MESSAGE);
+	assert_int_equal(submitted[0].submission->size, strlen(MESSAGE("A1")) - 3);
+	assert_string_equal(fake_link_sent(&link_), "");
+	verdict(0, ANSWER_ACCEPT, 42, NULL);
+	sent = fake_link_sent(&link_);
+	assert_int_equal(sent[0], '\v');
+	assert_non_null(strstr(sent, "|DUI|EHPAD|LIS|CHU|20231114221320.123+0000||ACK^R01^ACK|L42|P|2.5"));
+	assert_non_null(strstr(sent, "\rMSA|AA|A1\r\x1c\r"));
+}
+
+static void
+the_same_record_gives_the_same_bytes(void **state)
+{
+	char first[1024];
+
+	(void)state;
+	fake_link_text(&link_, MESSAGE("A1") MESSAGE("A1"));
+	verdict(0, ANSWER_ACCEPT, 42, NULL);
+	(void)snprintf(first, sizeof(first), "%s", fake_link_sent(&link_));
+	verdict(1, ANSWER_ACCEPT, 42, NULL);
+	assert_string_equal(fake_link_sent(&link_), first);
+}
+
+static void
+answers_keep_their_order(void **state)
+{
+	const char *sent, *a, *b, *c;
+
+	(void)state;
+	fake_link_text(&link_, MESSAGE("A") MESSAGE("B") MESSAGE("C"));
+	assert_int_equal(submitted_count, 3);
+	verdict(2, ANSWER_ACCEPT, 3, NULL);
+	verdict(1, ANSWER_ACCEPT, 2, NULL);
+	assert_string_equal(fake_link_sent(&link_), "");
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	sent = fake_link_sent(&link_);
+	a = strstr(sent, "MSA|AA|A\r");
+	b = strstr(sent, "MSA|AA|B\r");
+	c = strstr(sent, "MSA|AA|C\r");
+	assert_true(a && b && c && a < b && b < c);
+}
+
+static void
+no_more_than_the_peer_may_have_in_flight(void **state)
+{
+	(void)state;
+	peer_config.max_in_flight = 2;
+	fake_link_text(&link_, MESSAGE("A") MESSAGE("B") MESSAGE("C") MESSAGE("D"));
+	assert_int_equal(submitted_count, 2);
+	assert_true(link_.paused);
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	assert_int_equal(submitted_count, 3);
+	assert_true(link_.paused);
+	verdict(1, ANSWER_ACCEPT, 2, NULL);
+	verdict(2, ANSWER_ACCEPT, 3, NULL);
+	assert_int_equal(submitted_count, 4);
+	assert_false(link_.paused);
+}
+
+/* One frame of ${size} bytes of content with the control id BIG. */
+static struct buffer
+big(size_t size)
+{
+	static const char head[] = "\vMSH|^~\\&|LIS|CHU|DUI|EHPAD|20251121||ORU^R01|BIG|P|2.5\rOBX|";
+	struct buffer b;
+
+	buffer_init(&b, size + 1024);
+	buffer_append_str(&b, head);
+	while (b.len < size)
+		buffer_append_byte(&b, 'x');
+	buffer_append_str(&b, "\r\x1c\r");
+	return b;
+}
+
+static void
+nothing_overtakes_what_a_worker_judges(void **state)
+{
+	struct buffer frame = big(CONTENT_INLINE_MAX + 100);
+
+	(void)state;
+	config.limits.large_size = 1 << 20;
+	buffer_append_str(&frame, MESSAGE("SMALL"));
+	fake_link_input(&link_, buffer_span(&frame));
+	assert_int_equal(submitted_count, 0);
+	assert_int_equal(fake_workers_waiting(), 1);
+	assert_true(link_.paused);
+	fake_workers_run();
+	assert_int_equal(submitted_count, 2);
+	assert_true(submitted[0].submission->size > CONTENT_INLINE_MAX);
+	assert_false(link_.paused);
+	config.limits.large_size = 1 << 16;
+	buffer_fini(&frame);
+}
+
+static void
+busy_workers_are_a_circumstance(void **state)
+{
+	struct buffer frame = big(CONTENT_INLINE_MAX + 100);
+
+	(void)state;
+	fake_workers_full = true;
+	fake_link_input(&link_, buffer_span(&frame));
+	assert_int_equal(submitted_count, 1);
+	assert_int_equal(submitted[0].submission->fault->code, FAULT_OVERLOAD);
+	verdict(0, ANSWER_LATER, 0, submitted[0].submission->fault);
+	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AR|BIG"));
+	buffer_fini(&frame);
+}
+
+static void
+noise_is_recorded_and_not_answered(void **state)
+{
+	(void)state;
+	fake_link_text(&link_, "GET / HTTP/1.1\r\n\r\n" MESSAGE("A"));
+	assert_int_equal(submitted_count, 2);
+	assert_int_equal(submitted[0].submission->kind, SUBMIT_FRAME);
+	assert_int_equal(submitted[0].submission->fault->code, FAULT_FRAME_NOISE);
+	assert_int_equal(submitted[0].submission->frame_size, 18);
+	assert_int_equal(submitted[0].submission->frame_offset, 0);
+	assert_int_equal(charged, 18);
+	verdict(0, ANSWER_REFUSE, 1, submitted[0].submission->fault);
+	verdict(1, ANSWER_ACCEPT, 2, NULL);
+	assert_null(strstr(fake_link_sent(&link_), "MSA|AE"));
+}
+
+static void
+a_frame_cut_by_the_next_is_refused_in_its_turn(void **state)
+{
+	const char *sent, *refused, *taken;
+
+	(void)state;
+	fake_link_text(&link_, "\vMSH|^~\\&|LIS|CHU|||||ORU^R01|CUT|P|2.5\rPID" MESSAGE("A"));
+	assert_int_equal(submitted_count, 2);
+	assert_int_equal(submitted[0].submission->fault->code, FAULT_FRAME_RESTART);
+	verdict(1, ANSWER_ACCEPT, 2, NULL);
+	verdict(0, ANSWER_REFUSE, 1, submitted[0].submission->fault);
+	sent = fake_link_sent(&link_);
+	refused = strstr(sent, "MSA|AE|CUT");
+	taken = strstr(sent, "MSA|AA|A");
+	assert_true(refused && taken && refused < taken);
+	assert_non_null(strstr(sent, "ERR||"
+				     "|207^"));
+}
+
+static void
+an_empty_frame_cut_by_the_next_is_not_answered(void **state)
+{
+	(void)state;
+	fake_link_text(&link_, "\v" MESSAGE("A"));
+	assert_int_equal(submitted_count, 2);
+	verdict(0, ANSWER_REFUSE, 1, submitted[0].submission->fault);
+	assert_string_equal(fake_link_sent(&link_), "");
+}
+
+static void
+stray_acknowledgements_are_not_answered(void **state)
+{
+	(void)state;
+	fake_link_text(&link_, "\vMSH|^~\\&|A|B|C|D|1||ACK|9|P|2.5\rMSA|AA|1\r\x1c\r");
+	assert_int_equal(submitted[0].submission->kind, SUBMIT_STRAY);
+	verdict(0, ANSWER_NONE, 5, NULL);
+	assert_string_equal(fake_link_sent(&link_), "");
+}
+
+static void
+a_frame_past_the_cap_is_refused_and_the_link_closed(void **state)
+{
+	struct buffer frame = big(3000);
+
+	(void)state;
+	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
+	peer_config.max_size = 1000;
+	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
+	fake_link_input(&link_, buffer_span(&frame));
+	assert_int_equal(submitted_count, 1);
+	assert_int_equal(submitted[0].submission->fault->code, FAULT_TOO_LARGE);
+	assert_true(submitted[0].submission->size > 1000);
+	assert_true(link_.paused);
+	assert_false(link_.closing);
+	verdict(0, ANSWER_REFUSE, 1, submitted[0].submission->fault);
+	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AE|BIG"));
+	assert_true(link_.closing);
+	/* What was not looked at is told as well. */
+	fake_link_end(&link_, LINK_CLOSED_BY_US);
+	assert_int_equal(submitted_count, 2);
+	assert_int_equal(submitted[1].submission->kind, SUBMIT_FRAME);
+	assert_int_equal(submitted[1].submission->frame_size + 1002, frame.len);
+	buffer_fini(&frame);
+}
+
+static void
+a_large_frame_waits_for_a_slot(void **state)
+{
+	struct buffer frame = big(200000);
+	struct span first = span_cut(buffer_span(&frame), 0, 100000);
+
+	(void)state;
+	assert_true(slots_take(&slots));
+	fake_link_input(&link_, first);
+	assert_true(link_.paused);
+	slots_give(&slots);
+	assert_int_equal(slots.used, 1);
+	assert_false(link_.paused);
+	fake_link_input(&link_, span_cut(buffer_span(&frame), 100000, frame.len));
+	fake_workers_run();
+	assert_int_equal(submitted_count, 1);
+	assert_null(submitted[0].submission->fault);
+	assert_int_equal(slots.used, 1);
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	assert_int_equal(slots.used, 0);
+	buffer_fini(&frame);
+}
+
+static void
+a_large_frame_without_a_slot_is_answered_later(void **state)
+{
+	struct buffer frame = big(200000);
+
+	(void)state;
+	assert_true(slots_take(&slots));
+	fake_link_input(&link_, span_cut(buffer_span(&frame), 0, 100000));
+	assert_int_equal(link_.deadline_ms, config.limits.frame_ms);
+	mllp_handler.deadline(link_.arg);
+	assert_int_equal(submitted_count, 1);
+	assert_int_equal(submitted[0].submission->fault->code, FAULT_OVERLOAD);
+	verdict(0, ANSWER_LATER, 0, submitted[0].submission->fault);
+	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AR|BIG"));
+	assert_true(link_.closing);
+	slots_give(&slots);
+	buffer_fini(&frame);
+}
+
+static void
+a_frame_past_its_deadline_is_recorded_and_the_link_closed(void **state)
+{
+	(void)state;
+	fake_link_text(&link_, "\vMSH|^~\\&|");
+	assert_int_equal(link_.deadline_ms, config.limits.frame_ms);
+	link_.deadline_ms = 1;
+	fake_link_text(&link_, "LIS|");
+	assert_int_equal(link_.deadline_ms, 1); /* absolute: more bytes do not move it */
+	mllp_handler.deadline(link_.arg);
+	assert_int_equal(submitted[0].submission->fault->code, FAULT_FRAME_SLOW);
+	verdict(0, ANSWER_REFUSE, 1, submitted[0].submission->fault);
+	assert_string_equal(fake_link_sent(&link_), "");
+	assert_true(link_.closing);
+}
+
+static void
+an_idle_link_is_closed(void **state)
+{
+	(void)state;
+	assert_int_equal(link_.deadline_ms, config.limits.idle_ms);
+	mllp_handler.deadline(link_.arg);
+	assert_true(link_.closing);
+	assert_int_equal(submitted_count, 0);
+}
+
+static void
+an_end_block_without_cr_ends_a_frame_of_the_lenient_after_a_second(void **state)
+{
+	(void)state;
+	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
+	peer_config.lenient = LENIENT_NO_END_CR;
+	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
+	fake_link_text(&link_, "\vMSH|^~\\&|LIS|CHU|||||ORU^R01|A|P|2.5\r\x1c");
+	assert_int_equal(submitted_count, 0);
+	assert_true(fake_timer_fire());
+	assert_int_equal(submitted_count, 1);
+	assert_true(submitted[0].submission->facts->leniencies & LENIENT_NO_END_CR);
+}
+
+static void
+junk_past_the_quota_closes(void **state)
+{
+	(void)state;
+	quota_passed = true;
+	fake_link_text(&link_, "junk" MESSAGE("A"));
+	assert_int_equal(submitted_count, 1);
+	assert_false(link_.closing);
+	verdict(0, ANSWER_REFUSE, 1, submitted[0].submission->fault);
+	assert_true(link_.closing);
+}
+
+static void
+answers_that_are_not_read_hold_back_reading(void **state)
+{
+	(void)state;
+	peer_config.max_in_flight = 1;
+	link_.full = true;
+	fake_link_text(&link_, MESSAGE("A") MESSAGE("B"));
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	assert_int_equal(submitted_count, 1);
+	link_.full = false;
+	mllp_handler.drained(link_.arg);
+	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AA|A"));
+	assert_int_equal(submitted_count, 2);
+}
+
+static bool idle;
+
+static void
+become_idle(void *arg)
+{
+	(void)arg;
+	idle = true;
+}
+
+static void
+stopping_answers_what_is_in_flight(void **state)
+{
+	(void)state;
+	idle = false;
+	fake_link_text(&link_, MESSAGE("A") "\vMSH|half");
+	mllp_door_stop(door, become_idle, NULL);
+	assert_false(link_.closing);
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AA|A"));
+	assert_true(link_.closing);
+	assert_false(idle);
+	fake_link_end(&link_, LINK_CLOSED_BY_US);
+	assert_int_equal(submitted_count, 2); /* the half frame is recorded as well */
+	assert_false(idle);
+	verdict(1, ANSWER_REFUSE, 2, submitted[1].submission->fault);
+	assert_true(idle);
+}
+
+static void
+a_link_that_goes_leaves_its_messages_to_be_decided(void **state)
+{
+	(void)state;
+	fake_link_text(&link_, MESSAGE("A") MESSAGE("B"));
+	fake_link_end(&link_, LINK_RESET);
+	assert_int_equal(mllp_door_links(door), 0);
+	assert_int_equal(mllp_door_in_flight(door), 2);
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	verdict(1, ANSWER_ACCEPT, 2, NULL);
+	assert_int_equal(mllp_door_in_flight(door), 0);
+}
+
+static void
+the_last_byte_of_the_other_side_ends_after_the_answers(void **state)
+{
+	(void)state;
+	fake_link_text(&link_, MESSAGE("A") "noise");
+	mllp_handler.input_ended(link_.arg);
+	assert_int_equal(submitted_count, 2);
+	verdict(1, ANSWER_REFUSE, 2, submitted[1].submission->fault);
+	assert_false(link_.closing);
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AA|A"));
+	assert_true(link_.closing);
+}
+
+/* What came of ${text} cut at ${at}: kinds and sizes, one character a submission. */
+static void
+outcome_of(const char *text, size_t at, char *out)
+{
+	size_t n = 0, len = strlen(text);
+
+	submitted_count = 0;
+	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
+	fake_link_input(&link_, span_make(text, at));
+	fake_link_input(&link_, span_make(text + at, len - at));
+	mllp_handler.input_ended(link_.arg);
+	for (size_t i = 0; i < submitted_count; i++) {
+		const struct submission *s = submitted[i].submission;
+
+		n += (size_t)sprintf(
+		    out + n, "%d:%d:%zu ", (int)s->kind, s->fault ? (int)s->fault->code : 0, (size_t)s->size);
+	}
+	for (size_t i = 0; i < submitted_count; i++)
+		verdict(i, ANSWER_ACCEPT, i + 1, NULL);
+	fake_link_end(&link_, LINK_CLOSED_BY_US);
+}
+
+static void
+any_split_gives_the_same(void **state)
+{
+	static const char text[] = "no" MESSAGE("A") "\r\n" MESSAGE("B") "\vcut" MESSAGE("C") "\vend";
+	char whole[512], split[512];
+
+	(void)state;
+	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
+	outcome_of(text, 0, whole);
+	assert_int_equal(submitted_count, 7);
+	for (size_t at = 1; at < sizeof(text) - 1; at++) {
+		outcome_of(text, at, split);
+		assert_string_equal(split, whole);
+	}
+}
+
+static void
+a_peer_that_may_not_send_is_refused(void **state)
+{
+	struct link other;
+
+	(void)state;
+	peer_config.may_send = false;
+	assert_false(fake_link_open(&other, &mllp_handler, door, &peer));
+	peer_config.may_send = true;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(is_answered_once_decided),
+		T(the_same_record_gives_the_same_bytes),
+		T(answers_keep_their_order),
+		T(no_more_than_the_peer_may_have_in_flight),
+		T(nothing_overtakes_what_a_worker_judges),
+		T(busy_workers_are_a_circumstance),
+		T(noise_is_recorded_and_not_answered),
+		T(a_frame_cut_by_the_next_is_refused_in_its_turn),
+		T(an_empty_frame_cut_by_the_next_is_not_answered),
+		T(stray_acknowledgements_are_not_answered),
+		T(a_frame_past_the_cap_is_refused_and_the_link_closed),
+		T(a_large_frame_waits_for_a_slot),
+		T(a_large_frame_without_a_slot_is_answered_later),
+		T(a_frame_past_its_deadline_is_recorded_and_the_link_closed),
+		T(an_idle_link_is_closed),
+		T(an_end_block_without_cr_ends_a_frame_of_the_lenient_after_a_second),
+		T(junk_past_the_quota_closes),
+		T(answers_that_are_not_read_hold_back_reading),
+		T(stopping_answers_what_is_in_flight),
+		T(a_link_that_goes_leaves_its_messages_to_be_decided),
+		T(the_last_byte_of_the_other_side_ends_after_the_answers),
+		T(any_split_gives_the_same),
+		T(a_peer_that_may_not_send_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
