@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The systemd unit is one that systemd takes without a warning, and it stays hardened."""
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+CONF = pathlib.Path(__file__).resolve().parent.parent / "conf"
+
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is absent")
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """A copy that starts a program which is there: the broker need not be installed to check its unit."""
+    text = (CONF / "liaison.service").read_text()
+    text, changed = re.subn(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text)
+    assert changed == 1
+    text = re.sub(r"(?m)^Documentation=.*\n", "", text)  # verify looks for installed manual pages
+    path = tmp_path / "liaison.service"
+    path.write_text(text)
+    return path
+
+
+def complaints(unit):
+    """Lines of systemd-analyze about this unit; it also reads the machine's own ones, which are not our business."""
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    return [line for line in done.stderr.splitlines() if "liaison" in line]
+
+
+def test_systemd_takes_the_unit(unit):
+    assert complaints(unit) == []
+
+
+def test_a_wrong_unit_would_be_noticed(unit):
+    unit.write_text(unit.read_text().replace("Type=notify", "Type=notfy"))
+    assert complaints(unit)
+
+
+def test_the_unit_stays_hardened(unit):
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", unit], capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("line", ["Type=notify", "UMask=0077", "LimitCORE=0", "NoNewPrivileges=yes", "ProtectSystem=strict",
+                                  "MemoryDenyWriteExecute=yes", "StateDirectoryMode=0700"])
+def test_the_unit_says(line):
+    assert line in (CONF / "liaison.service").read_text().splitlines()
