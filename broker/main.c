@@ -63,12 +63,11 @@ print(FILE *to, const struct buffer *text)
 static int
 print_events(void)
 {
-	static const char *const levels[] = { "debug", "info", "warn", "error" };
-
 	for (int i = 0; i < EVENT_COUNT; i++) {
 		const struct event_info *info = event_info((enum event)i);
 
-		printf("%s\t%s\t%s\t%s\n", info->name, levels[info->level], info->sentence, info->action);
+		printf("%s\t%s\t%s\t%s\n", info->name, log_level_name(info->level), info->sentence,
+		    info->action);
 	}
 	return 0;
 }

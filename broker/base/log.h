@@ -64,9 +64,6 @@ void log_reopen(void);
 
 const struct event_info *event_info(enum log_event event);
 
-/* Append the catalogue as a table for people: name, level, sentence, what to do. */
-void event_catalogue(struct buffer *out);
-
 /* "debug", "info", "warning", "error". */
 const char *log_level_name(enum log_level level);
 

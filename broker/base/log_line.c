@@ -36,19 +36,6 @@ log_level_name(enum log_level level)
 }
 
 void
-event_catalogue(struct buffer *out)
-{
-	for (int i = 0; i < EVENT_COUNT; i++) {
-		const struct event_info *info = &catalogue[i];
-
-		buffer_printf(out, "%-22s %-8s %s", info->name, log_level_name(info->level), info->sentence);
-		if (strcmp(info->action, "none") != 0)
-			buffer_printf(out, "\n%31s What to do: %s", "", info->action);
-		buffer_append_byte(out, '\n');
-	}
-}
-
-void
 log_begin(struct log_line *line, enum log_event event)
 {
 	const struct event_info *info = &catalogue[event];

@@ -351,25 +351,17 @@ test_reopen_failure(void **state)
 static void
 test_catalogue(void **state)
 {
-	struct buffer out;
-
 	(void)state;
-	buffer_init(&out, 1 << 20);
-	event_catalogue(&out);
-	buffer_append_byte(&out, 0);
-	assert_false(buffer_failed(&out));
 	for (int i = 0; i < EVENT_COUNT; i++) {
 		const struct event_info *info = event_info((enum log_event)i);
 
-		assert_non_null(strstr((char *)out.data, info->name));
-		assert_non_null(strstr((char *)out.data, info->sentence));
+		assert_true(info->name[0] && info->sentence[0] && info->action[0]);
 		for (int j = 0; j < i; j++)
 			assert_string_not_equal(info->name, event_info((enum log_event)j)->name);
 		/* warnings and errors that ask nothing of anybody are noise */
 		if (info->level == LEVEL_ERROR)
 			assert_string_not_equal(info->action, "none");
 	}
-	buffer_fini(&out);
 }
 
 int
