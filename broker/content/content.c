@@ -78,9 +78,10 @@ static void
 charset_facts(const struct config_peer *peer, const struct hl7_message *m, struct facts *facts)
 {
 	struct charset_decision decision;
+	bool sloppy;
 
-	charset_decide(
-	    &decision, span_str(peer->charset), facts->charset, m->delimiters.repetition, m->bytes);
+	decision = charset_decide(charset_parse(span_str(peer->charset), &sloppy),
+	    hl7_field(m, 0, 18, 1), m->bytes, CHARSET_8859_15);
 	facts->charset_used = span_str(charset_name(decision.charset));
 	facts->charset_reason = span_str(charset_reason_name(decision.reason));
 }
