@@ -64,7 +64,7 @@ static int
 print_events(void)
 {
 	for (int i = 0; i < EVENT_COUNT; i++) {
-		const struct event_info *info = event_info((enum event)i);
+		const struct event_info *info = event_info((enum log_event)i);
 
 		printf("%s\t%s\t%s\t%s\n", info->name, log_level_name(info->level), info->sentence,
 		    info->action);

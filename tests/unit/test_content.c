@@ -22,7 +22,7 @@ static const struct config_peer lab = { .name = "lab",
 
 #define MSH "MSH|^~\\&|LIS^1.2^ISO|LABO|PFI|CHU|20260101||MDM^T02^MDM_T02|42|T|2.6|||AL|NE||UNICODE UTF-8\r"
 #define PID "PID|1||7^^^CHU&1.2.250.9&ISO^PI~8^^^INS&1.2.250.1.213.1.4.10&ISO^INS~9\r"
-#define TXA "TXA|1|18748-4^Imagerie^LN|TEXT||||||||1.2.3.4\r"
+#define TXA "TXA|1|18748-4^Imagerie^LN|TEXT|||||||||1.2.3.4\r"
 #define OBX                                                                                                  \
 	"OBX|1|ED|11502-2^CR biologie^LN||^TEXT^XML^Base64^PGE+||||||F\r"                                    \
 	"OBX|2|CE|MASQUE_PS||N\r"                                                                            \
