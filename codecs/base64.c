@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Base64 with four tables: one look-up per character gives its bits in place, and one test per group tells whether all four
- * were of the alphabet. Whatever is not a plain group goes byte by byte through decode_byte, which holds the rules.
+ * Base64 with four tables: one look-up per character gives its bits in place, and one test per group tells
+ * whether all four were of the alphabet. Whatever is not a plain group goes byte by byte through
+ * decode_byte, which holds the rules.
  */
 #include "codecs/base64.h"
 
@@ -56,7 +57,10 @@ give(struct base64_decoder *d, struct buffer *out, uint32_t group, size_t n)
 	return BASE64_OK;
 }
 
-/* The last group has ${d->have} characters, 2 or 3: give out its whole bytes, and mind the bits left over (RFC 4648 §3.5). */
+/*
+ * The last group has ${d->have} characters, 2 or 3: give out its whole bytes, and mind the bits left over
+ * (RFC 4648 §3.5).
+ */
 static enum base64_outcome
 close_group(struct base64_decoder *d, struct buffer *out)
 {
@@ -126,7 +130,8 @@ decode_byte(struct base64_decoder *d, uint8_t c, struct buffer *out)
 }
 
 /*
- * Whole groups at the front of ${text}, until one that is not plain or for which ${out} has no room. Returns the bytes of text used.
+ * Whole groups at the front of ${text}, until one that is not plain or for which ${out} has no room.
+ * Returns the bytes of text used.
  */
 static size_t
 decode_groups(struct base64_decoder *d, struct span text, struct buffer *out)

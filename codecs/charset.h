@@ -2,9 +2,10 @@
 /*
  * Character sets: which one a message is in, decided once and recorded, and reading it as UTF-8.
  *
- * Bytes are never changed here: a message is kept and forwarded as received, the decision only says how to read it. Its order: the peer's
- * setting, MSH-18 (HL7 table 0211, in the spellings met), valid UTF-8, and in the end the French legacy sets. Reading
- * never replaces: a byte that means nothing in the set is an outcome, or is shown escaped where the caller asks for that.
+ * Bytes are never changed here: a message is kept and forwarded as received, the decision only says how to
+ * read it. Its order: the peer's setting, MSH-18 (HL7 table 0211, in the spellings met), valid UTF-8, and
+ * in the end the French legacy sets. Reading never replaces: a byte that means nothing in the set is an
+ * outcome, or is shown escaped where the caller asks for that.
  */
 #pragma once
 
@@ -44,15 +45,17 @@ struct charset_decision {
 };
 
 /*
- * The set called ${name}: a value of table 0211, or a spelling met in the field (case, blanks, '-', '_' and '/' do not count: "utf8",
- * "ISO-8859-15", "UNICODE", "CP1252" ...), then ${sloppy} is set. CHARSET_NONE for the empty and the unknown.
+ * The set called ${name}: a value of table 0211, or a spelling met in the field (case, blanks, '-', '_' and
+ * '/' do not count: "utf8", "ISO-8859-15", "UNICODE", "CP1252" ...), then ${sloppy} is set. CHARSET_NONE
+ * for the empty and the unknown.
  */
 enum charset charset_parse(struct span name, bool *sloppy);
 
 /*
- * Decide how ${bytes} are to be read. ${peer}: the peer's setting or CHARSET_NONE. ${msh18}: the first repetition of MSH-18, raw.
- * ${fallback}: CHARSET_8859_15 or CHARSET_8859_1 (CHARSET_NONE: the former); taken as windows-1252 when bytes 80-9F occur, which
- * in the 8859 family are controls that no text holds. A name that the bytes belie (msh18_lies) is passed over.
+ * Decide how ${bytes} are to be read. ${peer}: the peer's setting or CHARSET_NONE. ${msh18}: the first
+ * repetition of MSH-18, raw. ${fallback}: CHARSET_8859_15 or CHARSET_8859_1 (CHARSET_NONE: the former);
+ * taken as windows-1252 when bytes 80-9F occur, which in the 8859 family are controls that no text holds. A
+ * name that the bytes belie (msh18_lies) is passed over.
  */
 struct charset_decision charset_decide(
     enum charset peer, struct span msh18, struct span bytes, enum charset fallback);
@@ -65,15 +68,16 @@ enum charset_outcome {
 };
 
 /*
- * Append ${bytes}, which are in ${charset}, to ${out} as UTF-8. With CHARSET_INVALID, ${offset} (may be NULL) is the place in ${bytes}, and what stands
- * before it has been appended.
+ * Append ${bytes}, which are in ${charset}, to ${out} as UTF-8. With CHARSET_INVALID, ${offset} (may be
+ * NULL) is the place in ${bytes}, and what stands before it has been appended.
  */
 enum charset_outcome charset_to_utf8(enum charset charset, struct span bytes, struct buffer *out,
     size_t *offset) __attribute__((warn_unused_result));
 
 /*
- * The same for showing to a person: a byte that means nothing becomes "\xHH" (a backslash of the text stays one: not to be read back). Returns how many
- * bytes were escaped; sets without a reading are shown as ASCII. See buffer_failed for the ceiling.
+ * The same for showing to a person: a byte that means nothing becomes "\xHH" (a backslash of the text stays
+ * one: not to be read back). Returns how many bytes were escaped; sets without a reading are shown as
+ * ASCII. See buffer_failed for the ceiling.
  */
 size_t charset_show(enum charset charset, struct span bytes, struct buffer *out);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Digests: libcrypto's SHA-256 behind a context that is fetched once, our CRC32C in two twins, libxxhash's XXH3.
+ * Digests: libcrypto's SHA-256 behind a context that is fetched once, our CRC32C in two twins, libxxhash's
+ * XXH3.
  */
 #include "codecs/digest.h"
 
@@ -79,9 +80,9 @@ digest_sha256(struct span bytes, uint8_t out[DIGEST_SHA256_LEN])
 }
 
 /*
- * CRC32C by table, eight bytes a step: entry [k][i] is what byte i becomes after k more zero bytes. A CRC is linear, so an entry is
- * the exclusive or of the entries of its single bits, and those are the 64 constants below (polynomial 0x82f63b78, bits
- * reversed); the compiler lays the tables out.
+ * CRC32C by table, eight bytes a step: entry [k][i] is what byte i becomes after k more zero bytes. A CRC
+ * is linear, so an entry is the exclusive or of the entries of its single bits, and those are the 64
+ * constants below (polynomial 0x82f63b78, bits reversed); the compiler lays the tables out.
  */
 #define CRC_BIT(i, b, v) ((i)&1u << (b) ? (v) : 0u)
 #define CRC_ENTRY(i, a, b, c, d, e, f, g, h)                                                                 \
@@ -181,8 +182,8 @@ put_xxh128(const uint8_t *secret, struct span bytes, uint8_t *out)
 }
 
 /*
- * A chain: (sum so far, length, hash of the span) is hashed into the next sum. One-shot hashes of a few bytes cost less than a
- * streaming state, whose layout the library keeps to itself anyway.
+ * A chain: (sum so far, length, hash of the span) is hashed into the next sum. One-shot hashes of a few
+ * bytes cost less than a streaming state, whose layout the library keeps to itself anyway.
  */
 void
 digest_xxh128(const uint8_t secret[DIGEST_XXH128_SECRET], const struct span *spans, size_t count,

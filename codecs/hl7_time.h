@@ -4,8 +4,9 @@
  *
  *   YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]
  *
- * Strict: digits only, no part without those before it, days that exist, hours 00-23, minutes and seconds 00-59, zones from
- * -1200 to +1400. What was not said is not made up: precision and the presence of a zone are kept beside the value.
+ * Strict: digits only, no part without those before it, days that exist, hours 00-23, minutes and seconds
+ * 00-59, zones from -1200 to +1400. What was not said is not made up: precision and the presence of a zone
+ * are kept beside the value.
  */
 #pragma once
 
@@ -44,16 +45,23 @@ struct hl7_time {
 	int zone_minutes; /* east of Greenwich; 0 without a zone */
 };
 
-/* Read the whole of ${text} into ${t}; ${offset} (may be NULL) is where it goes wrong. ${t} is undefined unless HL7_TIME_OK. */
+/*
+ * Read the whole of ${text} into ${t}; ${offset} (may be NULL) is where it goes wrong. ${t} is undefined
+ * unless HL7_TIME_OK.
+ */
 enum hl7_time_outcome hl7_time_parse(struct span text, struct hl7_time *t, size_t *offset)
     __attribute__((warn_unused_result));
 
-/* The beginning of the time ${t} says, in microseconds since 1970-01-01 UTC; ${default_zone_minutes} where it has no zone. */
+/*
+ * The beginning of the time ${t} says, in microseconds since 1970-01-01 UTC; ${default_zone_minutes} where
+ * it has no zone.
+ */
 int64_t hl7_time_unix_us(const struct hl7_time *t, int default_zone_minutes);
 
 /*
- * Write ${unix_us} as the clocks of the zone ${zone_minutes} (-720 to 840) show it, with ${fraction_digits} (0 to 4, cut, not rounded) and the zone.
- * Returns the length; 0 and an empty ${out} for what the form cannot say (years outside 0001-9999, no such zone).
+ * Write ${unix_us} as the clocks of the zone ${zone_minutes} (-720 to 840) show it, with ${fraction_digits}
+ * (0 to 4, cut, not rounded) and the zone. Returns the length; 0 and an empty ${out} for what the form
+ * cannot say (years outside 0001-9999, no such zone).
  */
 size_t hl7_time_format(int64_t unix_us, int zone_minutes, unsigned fraction_digits, char out[HL7_TIME_SIZE]);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The request reader. The head is gathered line by line in fields.bytes and judged as each line ends; places are kept as offsets
- * until it is complete, because the buffer may move. The body is handed through.
+ * The request reader. The head is gathered line by line in fields.bytes and judged as each line ends;
+ * places are kept as offsets until it is complete, because the buffer may move. The body is handed through.
  */
 #include "codecs/http1.h"
 
@@ -195,8 +195,8 @@ judge_host(struct http1_reader *r)
 }
 
 /*
- * An absolute target says the authority a second time (RFC 9112 §3.2.2, which has it override Host): taken only where both say the same.
- * ${target} becomes what follows the authority.
+ * An absolute target says the authority a second time (RFC 9112 §3.2.2, which has it override Host): taken
+ * only where both say the same. ${target} becomes what follows the authority.
  */
 static enum http1_event
 judge_absolute(struct http1_reader *r, struct span *target)

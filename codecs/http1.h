@@ -51,7 +51,10 @@ struct http1_request {
 	/* Path and query as received (of an absolute target, what follows its authority). */
 	struct span target;
 
-	/* Still percent-encoded; begins with one '/', has no dot segments, no encoded slash, control or NUL. */
+	/*
+	 * Still percent-encoded; begins with one '/', has no dot segments, no encoded slash, control or
+	 * NUL.
+	 */
 	struct span path;
 
 	struct span query;	/* behind '?', still encoded; empty when there is none */

@@ -224,8 +224,8 @@ take_size(struct http1_body *b)
 }
 
 /*
- * Fields of framing, routing and authentication, which would mean something else in a head (RFC 9110 §6.5.1). Any other trailer field is
- * dropped, whatever it says.
+ * Fields of framing, routing and authentication, which would mean something else in a head (RFC 9110
+ * §6.5.1). Any other trailer field is dropped, whatever it says.
  */
 static bool
 forbidden_trailer(struct span name)

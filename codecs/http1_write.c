@@ -69,7 +69,10 @@ finish(struct buffer *out, size_t from)
 	return HTTP1_WRITE_NO_ROOM;
 }
 
-/* RFC 9110 §8.6, RFC 9112 §6.1: these have no body and must not announce one; all others must say where theirs ends. */
+/*
+ * RFC 9110 §8.6, RFC 9112 §6.1: these have no body and must not announce one; all others must say where
+ * theirs ends.
+ */
 static bool
 length_fits(int status, int64_t length)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Character sets: whatever is read is valid UTF-8, read in two pieces as in one where the set is of single bytes; what a decision
- * says of UTF-8 is so; what is shown is valid UTF-8. Input: two bytes that choose, MSH-18 up to a LF, the text.
+ * Character sets: whatever is read is valid UTF-8, read in two pieces as in one where the set is of single
+ * bytes; what a decision says of UTF-8 is so; what is shown is valid UTF-8. Input: two bytes that choose,
+ * MSH-18 up to a LF, the text.
  */
 #include <stdint.h>
 #include <stdlib.h>

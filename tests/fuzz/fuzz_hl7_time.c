@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HL7 times: what is taken can be written again with its zone, and reads back as the same instant; nothing longer is taken. */
+/*
+ * HL7 times: what is taken can be written again with its zone, and reads back as the same instant; nothing
+ * longer is taken.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 

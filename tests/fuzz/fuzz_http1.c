@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1: a stream of requests whole and cut gives the same requests, bodies and verdict, and so does the same input as answers.
- * What a taken request says of itself holds: its path stands up to the checks of a path, its body to the cap. The stream is the
- * whole input; the cuts come from its length.
+ * HTTP/1.1: a stream of requests whole and cut gives the same requests, bodies and verdict, and so does the
+ * same input as answers. What a taken request says of itself holds: its path stands up to the checks of a
+ * path, its body to the cap. The stream is the whole input; the cuts come from its length.
  */
 #include <stdint.h>
 #include <stdio.h>

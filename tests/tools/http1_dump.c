@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the request reader makes of standard input, for comparing it with other readers: a line per request ("request GET /path 12" and
- * its body in hexadecimal), then the verdict: "ok", "more", or "refused STATUS REASON". An argument is the size of the pieces it is fed in.
+ * What the request reader makes of standard input, for comparing it with other readers: a line per request
+ * ("request GET /path 12" and its body in hexadecimal), then the verdict: "ok", "more", or "refused STATUS
+ * REASON". An argument is the size of the pieces it is fed in.
  */
 #include <stdio.h>
 #include <stdlib.h>

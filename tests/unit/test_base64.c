@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "codecs/base64.h"
+#include "tests/unit/failmalloc.h"
 
 #define P BASE64_LENIENT_PADDING
 #define T BASE64_LENIENT_TRUNCATED
@@ -207,6 +208,39 @@ test_ceiling(void **state)
 	buffer_fini(&out);
 }
 
+/* Decoding and encoding without memory, wherever it ends. */
+static void
+test_no_memory(void **state)
+{
+	static uint8_t text[4096];
+	struct buffer out;
+
+	(void)state;
+	memset(text, 'A', sizeof(text));
+	for (size_t n = 1;; n++) {
+		struct base64_decoder d;
+		bool all;
+
+		failmalloc_at(n);
+		buffer_init(&out, SIZE_MAX);
+		base64_decoder_init(&d, 0);
+		for (size_t at = 0; at < sizeof(text); at += 7)
+			(void)base64_decode_update(
+			    &d, span_cut(span_make(text, sizeof(text)), at, at + 7), &out);
+		(void)base64_decode_final(&d, &out);
+		all = failmalloc_off();
+		assert_int_equal(d.result.outcome, all ? BASE64_OK : BASE64_NO_ROOM);
+		buffer_fini(&out);
+		if (all)
+			break;
+	}
+	failmalloc_at(1);
+	base64_encode(span_make(text, sizeof(text)), &out);
+	failmalloc_off();
+	assert_true(buffer_failed(&out));
+	buffer_fini(&out);
+}
+
 int
 main(void)
 {
@@ -215,6 +249,7 @@ main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_alphabet),
 		cmocka_unit_test(test_ceiling),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

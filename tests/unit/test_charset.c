@@ -9,6 +9,7 @@
 
 #include "codecs/charset.h"
 #include "codecs/utf8.h"
+#include "tests/unit/failmalloc.h"
 
 #define BYTES(text) span_make(text, sizeof(text) - 1)
 
@@ -280,6 +281,32 @@ test_all_bytes(void **state)
 	buffer_fini(&out);
 }
 
+/* Reading without memory is an outcome, wherever memory ends. */
+static void
+test_no_memory(void **state)
+{
+	static uint8_t bytes[4096];
+	struct buffer out;
+
+	(void)state;
+	memset(bytes, 0xe9, sizeof(bytes));
+	for (size_t n = 1;; n++) {
+		enum charset_outcome outcome;
+
+		failmalloc_at(n);
+		buffer_init(&out, SIZE_MAX);
+		outcome = charset_to_utf8(CHARSET_8859_1, span_make(bytes, sizeof(bytes)), &out, NULL);
+		if (failmalloc_off()) {
+			assert_int_equal(outcome, CHARSET_OK);
+			assert_int_equal(out.len, 2 * sizeof(bytes));
+			buffer_fini(&out);
+			break;
+		}
+		assert_int_equal(outcome, CHARSET_NO_ROOM);
+		buffer_fini(&out);
+	}
+}
+
 int
 main(void)
 {
@@ -290,6 +317,7 @@ main(void)
 		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_readings),
 		cmocka_unit_test(test_all_bytes),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP/1.1 request reader against the verdicts of tests/vectors/http1, whole and cut; what it says of requests; memory
- * running out at every allocation.
+ * The HTTP/1.1 request reader against the verdicts of tests/vectors/http1, whole and cut; what it says of
+ * requests; memory running out at every allocation.
  */
 #include <setjmp.h>
 #include <stdarg.h>
