@@ -112,21 +112,22 @@ pending_unlink(struct core *core, struct pending *p)
  * Once on disk: into the queues.
  */
 static void
-log_routes(const struct pending *p)
+log_routes(const struct core *core, uint64_t seq, const struct config_peer *peer, const size_t *to,
+    size_t count, bool parked)
 {
 	struct log_line line;
 
-	for (size_t i = 0; i < p->to_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		log_begin(&line, EVENT_ROUTED);
-		log_u64(&line, "id", p->head.seq);
-		log_text(&line, "to", p->core->config->destinations[p->to[i]].name);
-		log_u64(&line, "waiting", core_waiting_count(p->core, p->to[i]));
+		log_u64(&line, "id", seq);
+		log_text(&line, "to", core->config->destinations[to[i]].name);
+		log_u64(&line, "waiting", core_waiting_count(core, to[i]));
 		log_commit(&line);
 	}
-	if (p->parked) {
+	if (parked) {
 		log_begin(&line, EVENT_PARKED);
-		log_u64(&line, "id", p->head.seq);
-		log_text(&line, "peer", p->submission->peer->name);
+		log_u64(&line, "id", seq);
+		log_text(&line, "peer", peer->name);
 		log_commit(&line);
 	}
 }
@@ -143,21 +144,19 @@ apply(struct pending *p)
 	return r;
 }
 
+/* The answer first: its door logs that the message was received, and may free all but the list of destinations. */
 static void
 applied(struct pending *p)
 {
+	const struct config_peer *peer = p->submission->peer;
 	struct core *core = p->core;
 	size_t count = p->to_count, *to = p->to;
+	uint64_t seq = p->head.seq;
+	bool parked = p->parked;
 
-	/* The list outlives the answer, which may free everything else. */
 	p->to = NULL;
-	log_routes(&(struct pending){ .core = core,
-	    .submission = p->submission,
-	    .head = p->head,
-	    .parked = p->parked,
-	    .to = to,
-	    .to_count = count });
 	answer(p);
+	log_routes(core, seq, peer, to, count, parked);
 	for (size_t i = 0; i < count; i++)
 		core_wake(core, to[i]);
 	free(to);
