@@ -402,9 +402,6 @@ daemon_run(struct daemon *daemon)
 	(void)sd_notify(0, "READY=1");
 	r = loop_run(daemon->loop);
 	metric_set(metric_series(METRIC_UP, NULL), 0);
-	log_begin(&line, EVENT_STOPPED);
-	log_u64(&line, "newest", journal_committed(daemon->journal));
-	log_commit(&line);
 	return r;
 }
 

@@ -137,6 +137,8 @@ serve(const struct config *config, const char *path, struct buffer *errors)
 	if (r == 0) {
 		r = daemon_run(daemon);
 		daemon_free(daemon);
+		log_begin(&line, EVENT_STOPPED);
+		log_commit(&line);
 	} else {
 		log_begin(&line, EVENT_FATAL);
 		log_text(&line, "why", errors->len ? "see standard error" : strerror(-r));
