@@ -170,7 +170,7 @@ stop(void *arg)
 		return;
 	daemon->stopping = true;
 	log_begin(&line, EVENT_STOPPING);
-	log_u64(&line, "in-flight", core_in_flight(daemon->core));
+	log_u64(&line, "in_flight", core_in_flight(daemon->core));
 	log_commit(&line);
 	(void)sd_notify(0, "STOPPING=1");
 	core_stop(daemon->core);
