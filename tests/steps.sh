@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by the programs that run tests (tests/run, .ci/run, tests/campaign): steps with a log each, reports for tests/tally.
-# The caller has set: root (top of the source tree), results (folder for reports; emptied by steps_begin).
+# The caller has set: root (top of the source tree), results (folder for reports; emptied by steps_begin). It may set runner: a
+# command, as an array, under which meson_tests and python_tests run.
+runner=()
 
 steps_begin() {
 	rm -rf "$results"
@@ -61,7 +63,7 @@ meson_tests() {
 	local name=$1 folder=$2 status=0 since=$SECONDS
 	shift 2
 	rm -f "$folder/meson-logs/testlog.json"
-	timeout --foreground --kill-after=20 900 meson test -C "$folder" --no-rebuild --print-errorlogs "$@" \
+	"${runner[@]}" timeout --foreground --kill-after=20 900 meson test -C "$folder" --no-rebuild --print-errorlogs "$@" \
 		>"$results/$name.log" 2>&1 </dev/null || status=$?
 	if [ -f "$folder/meson-logs/testlog.json" ]; then
 		cp "$folder/meson-logs/testlog.json" "$results/$name.testlog.json"
@@ -73,7 +75,7 @@ meson_tests() {
 python_tests() {
 	local name=$1 folder=$2 limit=$3 status=0 since=$SECONDS
 	shift 3
-	LIAISON_BUILD="$folder" timeout --foreground --signal=INT --kill-after=30 "$limit" \
+	LIAISON_BUILD="$folder" "${runner[@]}" timeout --foreground --signal=INT --kill-after=30 "$limit" \
 		/usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --junitxml="$results/$name.junit.xml" "$@" \
 		>"$results/$name.log" 2>&1 </dev/null || status=$?
 	# 5: pytest found nothing to run in there
