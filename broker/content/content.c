@@ -80,8 +80,8 @@ charset_facts(const struct config_peer *peer, const struct hl7_message *m, struc
 	struct charset_decision decision;
 	bool sloppy;
 
-	decision = charset_decide(charset_parse(span_str(peer->charset), &sloppy),
-	    hl7_field(m, 0, 18, 1), m->bytes, CHARSET_8859_15);
+	decision = charset_decide(charset_parse(span_str(peer->charset), &sloppy), hl7_field(m, 0, 18, 1),
+	    m->bytes, CHARSET_8859_15);
 	facts->charset_used = span_str(charset_name(decision.charset));
 	facts->charset_reason = span_str(charset_reason_name(decision.reason));
 }
