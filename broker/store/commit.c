@@ -237,8 +237,15 @@ room_for(struct journal *journal, const struct pending *pending)
 		if (r)
 			return r;
 	}
-	if (c->reserve && pending->push)
-		return ROOM_REFUSED;
+	if (c->reserve && pending->push) {
+		pthread_mutex_lock(&journal->lock);
+		c->reserve =
+		    journal
+			->below_floor; /* above it a new reserve is whole: this one is a segment like others */
+		pthread_mutex_unlock(&journal->lock);
+		if (c->reserve)
+			return ROOM_REFUSED;
+	}
 	if (fits(c, c->current->end + length, c->entry_count + 1))
 		return 0;
 	need = c->current->end + length + segment_seal_size(c->entry_count + 1);

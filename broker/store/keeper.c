@@ -217,6 +217,8 @@ ahead_make(struct journal *journal)
 		journal->next_number--; /* no file has it */
 	pthread_cond_broadcast(&journal->ahead_changed);
 	pthread_mutex_unlock(&journal->lock);
+	if (r && r != -ECANCELED)
+		floor_set(journal, true);
 	return r;
 }
 
