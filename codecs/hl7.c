@@ -54,14 +54,11 @@ names_segment(struct span s, size_t at, uint8_t separator, bool lf)
 	return next == separator || next == CR || (lf && next == LF);
 }
 
-/* Leniency lf: does the LF at ${at} end a segment, or is it data of the field it stands in? */
+/* Leniency lf: does a run of LF that stops before ${next} end a segment, or is it data of the field it stands in? */
 static bool
-lf_ends_segment(struct span s, size_t at, uint8_t separator)
+lf_ends_segment(struct span s, size_t next, uint8_t separator)
 {
-	size_t next = at + 1;
-
-	return next == s.len || s.ptr[next] == CR || s.ptr[next] == LF ||
-	       names_segment(s, next, separator, true);
+	return next == s.len || s.ptr[next] == CR || names_segment(s, next, separator, true);
 }
 
 /* Where the segment that begins at ${from} ends: at its CR or LF, or at the end of the input. */
@@ -69,7 +66,7 @@ static size_t
 segment_end(struct span s, size_t from, uint8_t separator, bool lf)
 {
 	const uint8_t *cr;
-	size_t at = from;
+	size_t at = from, next;
 
 	if (!lf) {
 		cr = from < s.len ? memchr(s.ptr + from, CR, s.len - from) : NULL;
@@ -77,9 +74,13 @@ segment_end(struct span s, size_t from, uint8_t separator, bool lf)
 	}
 	while (at < s.len) {
 		at += scan_either(s.ptr + at, s.len - at, CR, LF);
-		if (at == s.len || s.ptr[at] == CR || lf_ends_segment(s, at, separator))
+		if (at == s.len || s.ptr[at] == CR)
 			break;
-		at++;
+		for (next = at + 1; next < s.len && s.ptr[next] == LF;)
+			next++;
+		if (lf_ends_segment(s, next, separator))
+			break;
+		at = next;
 	}
 	return at;
 }
@@ -134,20 +135,17 @@ read_header_components(
 }
 
 void
-hl7_header_read(struct hl7_header *h, struct span bytes, unsigned leniencies)
+hl7_header_read(struct hl7_header *h, struct span bytes)
 {
-	bool lf = leniencies & HL7_LENIENT_LF;
 	uint8_t separator;
-	size_t end;
 
 	*h = (struct hl7_header){ .delimiters = hl7_default_delimiters };
 	if (bytes.len < NAME_LEN || memcmp(bytes.ptr, "MSH", NAME_LEN) != 0)
 		return;
 	h->is_msh = true;
 	separator = bytes.len > NAME_LEN ? bytes.ptr[NAME_LEN] : 0;
-	/* Strict: an LF in the MSH is a fault; the fields before it can be read all the same. */
-	end = lf ? segment_end(bytes, NAME_LEN, separator, true) : scan_either(bytes.ptr, bytes.len, CR, LF);
-	h->segment = span_cut(bytes, 0, end);
+	/* An LF in the MSH may be a fault; the fields before it can be read all the same. */
+	h->segment = span_cut(bytes, 0, scan_either(bytes.ptr, bytes.len, CR, LF));
 	if (!is_delimiter(separator))
 		return;
 	h->readable = true;
@@ -264,7 +262,7 @@ walk_next(struct walk *w, struct hl7_segment *s)
 		return WALK_HEADER;
 	end = segment_end(w->bytes, start + NAME_LEN, w->separator, w->lf);
 	s->end = (uint32_t)end;
-	if (start == 0 && !w->lf && memchr(p, LF, end))
+	if (start == 0 && memchr(p, LF, end))
 		return WALK_LF_MSH;
 	if (end == w->bytes.len && !w->no_final_end)
 		return WALK_NOT_ENDED;
@@ -381,7 +379,7 @@ enum hl7_verdict
 hl7_parse(struct hl7_message *m, struct span bytes, unsigned leniencies, struct arena *a, struct fault *f)
 {
 	*m = (struct hl7_message){ .bytes = bytes };
-	hl7_header_read(&m->header, bytes, leniencies);
+	hl7_header_read(&m->header, bytes);
 	m->delimiters = m->header.delimiters;
 	if (hl7_header_judge(&m->header, bytes, f) != HL7_OK)
 		return HL7_REFUSED;

@@ -91,10 +91,9 @@ enum hl7_verdict {
 };
 
 /*
- * Read what can be read of the MSH at the head of ${bytes} into ${h}; ${leniencies} (HL7_LENIENT_*) only say where the MSH
- * ends: without HL7_LENIENT_LF at the first CR or LF. Never fails.
+ * Read what can be read of the MSH at the head of ${bytes}, up to the first CR or LF, into ${h}. Never fails.
  */
-void hl7_header_read(struct hl7_header *h, struct span bytes, unsigned leniencies);
+void hl7_header_read(struct hl7_header *h, struct span bytes);
 
 /*
  * The first three bytes, then the delimiters of the message whose header is ${h}: HL7_OK, or HL7_REFUSED with ${f}

@@ -178,7 +178,7 @@ hl7_check(
 	if (!rules)
 		rules = &strict;
 	*m = (struct hl7_message){ .bytes = bytes };
-	hl7_header_read(&m->header, bytes, rules->leniencies);
+	hl7_header_read(&m->header, bytes);
 	m->delimiters = m->header.delimiters;
 	if (hl7_header_judge(&m->header, bytes, f) != HL7_OK)
 		return HL7_REFUSED;

@@ -180,7 +180,7 @@ content_judge(struct span bytes, const struct config_peer *peer, const char *lis
 	content->facts.establishment = span_str(peer->establishment->name);
 	content->facts.listener = span_str(listener);
 	if (digest_sha256(bytes, content->sha256) || !make_rules(peer, arena, &rules)) {
-		hl7_header_read(&content->header, bytes, 0);
+		hl7_header_read(&content->header, bytes);
 		header_facts(&content->header, &content->facts);
 		fault_set(&content->fault, FAULT_OVERLOAD, 0, NULL, "out of memory for now, resend later");
 		return;

@@ -367,7 +367,7 @@ mllp_slot_reject(struct mllp_slot *slot, const struct mllp_event *event, bool an
 
 	if (event->head.len)
 		memcpy(slot->head, event->head.ptr, event->head.len);
-	hl7_header_read(header, slot->bytes, peer->lenient & LENIENT_LF ? HL7_LENIENT_LF : 0);
+	hl7_header_read(header, slot->bytes);
 	slot->answers = answers && slot->bytes.len && !span_eq_str(header->type, "ACK") &&
 			!span_eq_str(header->type, "MCF");
 	fault_set(&slot->fault, event->cause, 0, "",

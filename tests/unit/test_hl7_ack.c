@@ -29,7 +29,7 @@ assert_ack(struct span original, const struct fault *fault, const char *expected
 	struct fault f;
 	struct buffer b;
 
-	hl7_header_read(&h, original, 0);
+	hl7_header_read(&h, original);
 	ack.original = &h;
 	buffer_init(&b, CEILING);
 	arena_init(&a, CEILING);
@@ -162,7 +162,7 @@ test_bounded(void **state)
 	memcpy(bytes, "MSH|^~\\&|", head);
 	for (size_t i = 1; i < 15; i++)
 		bytes[head + i * 50000] = '|';
-	hl7_header_read(&h, span_make(bytes, len), 0);
+	hl7_header_read(&h, span_make(bytes, len));
 	ack.original = &h;
 	buffer_init(&b, 65536);
 	hl7_ack_write(&b, &ack);
@@ -280,7 +280,7 @@ test_memory_fails(void **state)
 	bool never_asked = false;
 
 	(void)state;
-	hl7_header_read(&h, span_str(HEAD), 0);
+	hl7_header_read(&h, span_str(HEAD));
 	ack.original = &h;
 	for (size_t n = 1; !never_asked; n++) {
 		struct buffer b;

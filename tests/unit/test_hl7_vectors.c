@@ -184,7 +184,7 @@ judge(struct span bytes, const struct hl7_rules *rules, struct answers *to)
 		if (e.kind == MLLP_REJECT) {
 			if (e.cause == FAULT_FRAME_NOISE || e.content.len == 0)
 				continue;
-			hl7_header_read(&h, e.content, rules->leniencies);
+			hl7_header_read(&h, e.content);
 			fault_set(&f, e.cause, e.offset, "", "The frame is broken.");
 			answer(to, &h, &f);
 			continue;
