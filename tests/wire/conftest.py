@@ -48,6 +48,7 @@ def brokers(authority):
     yield make
     try:
         for one in made:
+            one.close_clients()
             if one.process and one.process.poll() is None:
                 assert one.stop() == 0, one.stderr.read_text()
     finally:

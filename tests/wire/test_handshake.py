@@ -112,5 +112,5 @@ def test_a_readable_key_is_refused(brokers, configuration, authority):
     loose = authority.issue("loose", usage=SERVER)
     loose.key_file.chmod(0o640)
     broker = brokers(configuration, server=loose)
-    with pytest.raises(AssertionError, match="0640"):
+    with pytest.raises(AssertionError, match="0600"):
         broker.start()

@@ -103,6 +103,10 @@ class Broker:
         text = ",".join(f'{key}="{value}"' for key, value in label.items())
         return self.metrics().get(f"{name}{{{text}}}" if text else name, 0.0)
 
+    def wait_metric(self, value, name, **label):
+        """Gauges are brought up to date once a second."""
+        wait_until(lambda: self.metric(name, **label) == value, what=f"{name} {label} = {value}")
+
     # Clients
 
     def mllp(self, identity, listener="mllp", **options):
@@ -145,9 +149,13 @@ class Broker:
     def restart(self):
         return self.start()
 
-    def clean(self):
+    def close_clients(self):
         for client in self.clients:
             client.close()
+        self.clients.clear()
+
+    def clean(self):
+        self.close_clients()
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait(12)

@@ -17,8 +17,3 @@ def message(control=None, *, kind="ADT^A01^ADT_A01", version="2.5", processing="
     if filler:
         rows.append("NTE|1||" + "x" * filler)
     return (end.join(rows) + (end if final else "")).encode()
-
-
-def field(content, number):
-    """MSH-n of a message made above."""
-    return content.split(b"\r")[0].split(b"|")[number - 1].decode()
