@@ -441,6 +441,12 @@ control_content_readers(const struct control *control)
 	return count;
 }
 
+bool
+control_stopping(const struct control *control)
+{
+	return control->stopping;
+}
+
 size_t
 control_busy(const struct control *control)
 {

@@ -8,7 +8,7 @@
 #include "broker/doors/control_request.h"
 
 #define REPORT_MAX ((size_t)1 << 20)
-#define REBUILD_MS (3600u * 1000)
+#define WAIT_MS	   1000
 
 static void
 finding(struct control_request *request, const char *subject, bool well, const char *text)
@@ -114,19 +114,32 @@ control_check(struct control_request *request)
 	control_work(request, check_work, check_done);
 }
 
+/*
+ * A rebuild may take long; a worker is held for WAIT_MS at a time, so that a stop is not kept waiting.
+ */
+struct rebuild {
+	uint64_t ticket, rows;
+};
+
 static void
 rebuild_work(struct control_request *request)
 {
-	request->result = trace_rebuild(request->with->trace, REBUILD_MS, &request->number);
+	struct rebuild *rebuild = request->own;
+
+	request->result = trace_rebuilt(request->with->trace, rebuild->ticket, WAIT_MS, &rebuild->rows);
 }
 
 static void
 rebuild_done(struct control_request *request)
 {
-	if (request->result)
-		control_fail_errno(request, "the view could not be rebuilt", request->result);
+	const struct rebuild *rebuild = request->own;
+
+	if (!request->result)
+		control_ok(request, json_pack("{sI}", "rows", (json_int_t)rebuild->rows));
+	else if (control_stopping(request->control))
+		control_fail(request, "busy", "the broker stops; the view is made at its next start");
 	else
-		control_ok(request, json_pack("{sI}", "rows", (json_int_t)request->number));
+		control_work(request, rebuild_work, rebuild_done);
 }
 
 /* The act is on disk: now it may be done. */
@@ -134,12 +147,14 @@ static void
 rebuild_journalled(void *arg, int error)
 {
 	struct control_request *request = arg;
+	struct rebuild *rebuild = request->own;
 
 	if (error) {
 		control_fail(request, "store", "the journal could not take this act: nothing was done");
 		return;
 	}
 	control_log_act(request, "rebuild", 0);
+	rebuild->ticket = trace_rebuild(request->with->trace);
 	control_work(request, rebuild_work, rebuild_done);
 }
 
@@ -153,5 +168,9 @@ rebuild_identified(struct control_request *request)
 void
 control_rebuild(struct control_request *request)
 {
-	control_identify(request, rebuild_identified);
+	request->own = arena_calloc(&request->arena, 1, sizeof(struct rebuild));
+	if (!request->own)
+		control_fail_errno(request, "rebuild", ENOMEM);
+	else
+		control_identify(request, rebuild_identified);
 }

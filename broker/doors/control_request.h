@@ -79,6 +79,8 @@ void control_identify(struct control_request *request, control_step *then);
 /* When the door was opened, on the monotonic clock. */
 uint64_t control_since_us(const struct control *control);
 
+bool control_stopping(const struct control *control);
+
 /* Requests that hold content in memory. */
 size_t control_content_readers(const struct control *control);
 

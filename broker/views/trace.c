@@ -531,20 +531,30 @@ trace_dump(struct trace *trace, struct buffer *out)
 	return r;
 }
 
-int
-trace_rebuild(struct trace *trace, unsigned ms, uint64_t *rowsp)
+uint64_t
+trace_rebuild(struct trace *trace)
 {
-	struct timespec until = after_ms(ms);
-	uint64_t mine;
-	int r = 0;
+	uint64_t ticket;
 
 	pthread_mutex_lock(&trace->state);
-	mine = ++trace->rebuilds_asked;
+	ticket = ++trace->rebuilds_asked;
 	pthread_cond_broadcast(&trace->changed);
-	while (trace->rebuilds_done < mine && !trace->stop && !r)
-		r = pthread_cond_timedwait(&trace->changed, &trace->state, &until);
-	r = trace->rebuilds_done >= mine ? 0 : -ETIMEDOUT;
+	pthread_mutex_unlock(&trace->state);
+	return ticket;
+}
+
+int
+trace_rebuilt(struct trace *trace, uint64_t ticket, unsigned ms, uint64_t *rowsp)
+{
+	struct timespec until = after_ms(ms);
+	bool done;
+
+	pthread_mutex_lock(&trace->state);
+	while (trace->rebuilds_done < ticket && !trace->stop)
+		if (pthread_cond_timedwait(&trace->changed, &trace->state, &until))
+			break;
+	done = trace->rebuilds_done >= ticket;
 	*rowsp = trace->rebuilt_rows;
 	pthread_mutex_unlock(&trace->state);
-	return r;
+	return done ? 0 : -ETIMEDOUT;
 }

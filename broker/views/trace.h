@@ -131,9 +131,15 @@ int trace_search(struct trace *trace, const struct trace_query *query, struct ar
 int trace_trouble(struct trace *trace, const char *destination, struct arena *arena, struct trace_hop *hop)
     __attribute__((warn_unused_result));
 
-/* Delete the database, follow the journal from its beginning up to
- * what is committed now, and say how many rows that gave. 0, -errno (-ETIMEDOUT after ${ms}: it goes on in the background). */
-int trace_rebuild(struct trace *trace, unsigned ms, uint64_t *rowsp) __attribute__((warn_unused_result));
+/* Delete the database and follow the journal from its beginning; the answer is a ticket for trace_rebuilt. Does not block. */
+uint64_t trace_rebuild(struct trace *trace);
+
+/*
+ * Wait, at most ${ms}, until rebuild ${ticket} has come as far as the journal was when it began; *${rowsp} is then how many rows
+ * there are. 0 or -ETIMEDOUT: it goes on, ask again.
+ */
+int trace_rebuilt(struct trace *trace, uint64_t ticket, unsigned ms, uint64_t *rowsp)
+    __attribute__((warn_unused_result));
 
 /* Append every row in a canonical order, one a line: equal journals give equal texts. 0 or -errno (-ENOSPC: past the ceiling). */
 int trace_dump(struct trace *trace, struct buffer *out) __attribute__((warn_unused_result));
