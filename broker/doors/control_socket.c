@@ -3,44 +3,17 @@
 #include "broker/doors/control_socket.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "broker/net/unix_address.h"
+
 #define BACKLOG 16
-
-/* ${path} as an address; a long one goes through its directory, *${directoryp} then is to be closed. */
-static int
-make_address(const char *path, struct sockaddr_un *address, int *directoryp)
-{
-	const char *slash = strrchr(path, '/');
-	char *parent;
-	size_t room = sizeof(address->sun_path);
-
-	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	*directoryp = -1;
-	if ((size_t)snprintf(address->sun_path, room, "%s", path) < room)
-		return 0;
-	if (!slash)
-		return -ENAMETOOLONG;
-	if (!(parent = strndup(path, (size_t)(slash - path))))
-		return -ENOMEM;
-	*directoryp = open(parent[0] ? parent : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	free(parent);
-	if (*directoryp < 0)
-		return -errno;
-	if ((size_t)snprintf(address->sun_path, room, "/proc/self/fd/%d%s", *directoryp, slash) >= room) {
-		close(*directoryp);
-		return -ENAMETOOLONG;
-	}
-	return 0;
-}
 
 /* 0: the name is free, or holds a socket that nobody answers on. */
 static int
@@ -54,7 +27,7 @@ look_at(const char *path)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	if ((r = make_address(path, &address, &directory)) != 0)
+	if ((r = unix_address(path, &address, &directory)) != 0)
 		return r;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -75,7 +48,7 @@ static int
 bind_at(int fd, const char *path)
 {
 	struct sockaddr_un address;
-	int directory, r = make_address(path, &address, &directory);
+	int directory, r = unix_address(path, &address, &directory);
 	mode_t mask;
 
 	if (r)

@@ -16,9 +16,7 @@ static const int certificate_days[] = { 1, 7, 14, 30, 60 };
 static int64_t
 days_left(const struct tls_identity *identity)
 {
-	int64_t now = (int64_t)(clock_wall_us() / 1000000), left = identity->not_after - now;
-
-	return left >= 0 ? left / 86400 : -((-left + 86399) / 86400);
+	return tls_identity_days(identity, (int64_t)(clock_wall_us() / 1000000));
 }
 
 /* The narrowest of the warning periods it is in, days; 0: in none. An expired one is in the narrowest. */
@@ -29,18 +27,6 @@ within(int64_t days)
 		if (days <= certificate_days[i])
 			return certificate_days[i];
 	return 0;
-}
-
-/* Ours, from the context that links use: what is served, not what lies on disk. */
-static bool
-own_identity(const struct control_options *with, struct tls_identity *identity)
-{
-	X509 *certificate = with->tls ? SSL_CTX_get0_certificate(tls_ssl_ctx(with->tls)) : NULL;
-
-	if (!certificate)
-		return false;
-	tls_identity_read(identity, certificate);
-	return true;
 }
 
 static json_t *
@@ -73,12 +59,11 @@ alert(json_t *row, const char *sentence)
 static void
 add_certificate(struct control_request *request, json_t *row)
 {
-	struct tls_identity identity;
 	int64_t days;
 
-	if (!own_identity(request->with, &identity))
+	if (!request->with->tls)
 		return;
-	days = days_left(&identity);
+	days = days_left(tls_own(request->with->tls));
 	json_object_set_new(row, "certificate_days", json_integer(days));
 	if (days < 0)
 		alert(row, "our certificate has expired");
@@ -233,12 +218,12 @@ certificate_row(const char *whose, const struct tls_identity *identity, uint64_t
 void
 control_certs(struct control_request *request)
 {
-	struct tls_identity identity;
 	bool well = true;
 
-	if (own_identity(request->with, &identity)) {
-		control_row(request, certificate_row("broker", &identity, 0));
-		well = days_left(&identity) > CERTIFICATE_SOON;
+	/* Ours is the one that links are given, not what lies on disk. */
+	if (request->with->tls) {
+		control_row(request, certificate_row("broker", tls_own(request->with->tls), 0));
+		well = days_left(tls_own(request->with->tls)) > CERTIFICATE_SOON;
 	}
 	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
 		const struct peer *peer = peers_at(request->with->peers, i);

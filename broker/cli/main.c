@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `liaison`: the control program. The table of commands, help, and the options that all share.
+ *
+ * A command may be shortened as long as it stays the only one that begins so.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/cli/cli.h"
+
+static const struct cli_command commands[] = {
+	{ "status", "", "how the broker is, in a few lines",
+	    "Lines that begin with ! say what is not well; the exit status is 1 then.\n", cli_status },
+	{ "tail", "[-f] [-n N] [--peer NAME] [--id ID] [--errors] [--since TIME]", "lines of the log",
+	    "  -f, --follow   go on as lines come\n"
+	    "  -n, --lines N  the last N lines (20 unless there is a filter)\n"
+	    "  --peer NAME    lines of this peer\n"
+	    "  --id ID        lines of this message\n"
+	    "  --errors       warnings and errors only\n"
+	    "  --since TIME   90s, 15m, 2h, 3d ago, or 2026-11-21[T18:57[:11]]\n",
+	    cli_tail },
+	{ "queue", "[DESTINATION] [--after ID] [--limit N]", "what waits where",
+	    "Without DESTINATION one line each, the last rejection or dead letter last. With it, one line "
+	    "for each\n"
+	    "message that waits there; \"parked\" is what no route wanted.\n",
+	    cli_queue },
+	{ "search",
+	    "[--control ID] [--peer NAME] [--type TYPE] [--since TIME] [--refused] [--before ID] [--limit N]",
+	    "find messages by their metadata",
+	    "Newest first, 50 unless --limit says otherwise.\n"
+	    "  --control ID   MSH-10 of the message\n"
+	    "  --type TYPE    ORU^R01, or ORU\n"
+	    "  --refused      only what was not accepted\n"
+	    "  --before ID    the next page: older than this one\n",
+	    cli_search },
+	{ "show", "ID [--content | --document N] [--reason TEXT]", "the life of a message, one line a hop",
+	    "Metadata only. With --content the message itself goes to standard output, with --document N the "
+	    "decoded\n"
+	    "document N; both need --reason, and that read is journalled before a byte is given out.\n",
+	    cli_show },
+	{ "why", "ID", "where a message is and why, in a sentence", "", cli_why },
+	{ "peers", "", "peers, their connections and counts since the start", "", cli_peers },
+	{ "certs", "", "our certificate and the last one seen of every peer",
+	    "The state tells 60, 30, 14, 7 and 1 days before the end; from 30 on the exit status is 1.\n",
+	    cli_certs },
+	{ "check", "", "read everything on disk and say what is wrong",
+	    "The configuration as it lies on disk, every checksum of the journal and its chain, free space, "
+	    "the view.\n",
+	    cli_check },
+	{ "rebuild", "[--reason TEXT]", "delete the view and make it anew from the journal",
+	    "Nothing is lost and nothing stops: the view is only what show, why, queue and search read.\n",
+	    cli_rebuild },
+	{ "events", "", "the catalogue of log events: what each means, what to do", "", cli_events },
+	{ "send",
+	    "FILE... --to HOST:PORT --cert FILE --key FILE --ca FILE [--server-name NAME]\n"
+	    "               [--segment-end cr|keep] [--pipeline N] [--timeout S] [--raw]",
+	    "push messages over MLLP and mutual TLS, show the acknowledgements",
+	    "Each FILE is one message, sent as it is (- is standard input).\n"
+	    "  --to HOST:PORT      where\n"
+	    "  --cert, --key       our certificate and its key, PEM\n"
+	    "  --ca                who may vouch for the server, PEM\n"
+	    "  --server-name NAME  the name in the server's certificate, when it is not HOST\n"
+	    "  --segment-end cr    make LF and CRLF segment ends CR, and end with CR\n"
+	    "  --pipeline N        messages sent ahead of their acknowledgements (1)\n"
+	    "  --timeout S         seconds to wait for each step (30)\n"
+	    "  --raw               the acknowledgements as they came\n"
+	    "The exit status is 1 when any message was not answered AA (or CA).\n",
+	    cli_send },
+	{ "pull",
+	    "--from HOST:PORT --cert FILE --key FILE --ca FILE [--server-name NAME]\n"
+	    "               [--inbox NAME] [--into DIR] [--accept] [--reject SEQ --code CODE --text TEXT]\n"
+	    "               [--wait S] [--follow] [--timeout S]",
+	    "what a DUI does: list inboxes, fetch messages and documents, acknowledge",
+	    "Without --inbox the inboxes one may read; with it what waits there.\n"
+	    "  --into DIR     fetch messages and documents into DIR: SEQ.hl7, SEQ-N.xml, on disk when told\n"
+	    "  --accept       acknowledge what was fetched (needs --into)\n"
+	    "  --reject SEQ   reject one item, with --code and --text\n"
+	    "  --wait S       wait up to S seconds for something to come\n"
+	    "  --follow       go on for ever\n",
+	    cli_pull },
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const char shared_help[] =
+    "Every command takes:\n"
+    "  --config FILE  the broker's configuration, to find its socket (/etc/liaison/liaison.conf)\n"
+    "  --socket PATH  the broker's control socket itself\n"
+    "  --json         the broker's answers as they come, one JSON object a line\n"
+    "  --help         what the command does\n"
+    "\n"
+    "Exit status: 0 done and well; 1 the thing asked about is not well, or was refused; 2 usage, or it could "
+    "not be asked.\n";
+
+static void
+print_help(void)
+{
+	printf("usage: liaison COMMAND ...\n\nThe control program of the Liaison broker. Commands may be "
+	       "shortened.\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+	printf("\n%s", shared_help);
+}
+
+static void
+print_command_help(const struct cli_command *command)
+{
+	printf("usage: liaison %s%s%s\n\n%c%s.\n%s%s\n%s", command->name, command->synopsis[0] ? " " : "",
+	    command->synopsis,
+	    command->summary[0] >= 'a' ? command->summary[0] - 'a' + 'A' : command->summary[0],
+	    command->summary + 1, command->help[0] ? "\n" : "", command->help, shared_help);
+}
+
+/* The one command that begins with ${name}, or is it. */
+static const struct cli_command *
+find_command(const char *name)
+{
+	const struct cli_command *found = NULL;
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+		if (len && strncmp(commands[i].name, name, len) == 0) {
+			if (found) {
+				fprintf(stderr, "liaison: \"%s\" may mean %s or %s\n", name, found->name,
+				    commands[i].name);
+				return NULL;
+			}
+			found = &commands[i];
+		}
+	}
+	if (!found)
+		fprintf(stderr, "liaison: no command \"%s\"; liaison --help lists them\n", name);
+	return found;
+}
+
+/* Whether argv[*i] is ${name} with a value, which goes to *${value}. -1: the value is missing. */
+static int
+take_value(int argc, char **argv, int *i, const char *name, const char **value)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(argv[*i], name, len) != 0 || (argv[*i][len] && argv[*i][len] != '='))
+		return 0;
+	if (argv[*i][len] == '=')
+		*value = argv[*i] + len + 1;
+	else if (*i + 1 < argc)
+		*value = argv[++*i];
+	else
+		return -1;
+	return 1;
+}
+
+/* Take the shared options out of ${argv}, wherever they stand; what is left is the command's. -1: usage. */
+static int
+take_shared(struct cli *cli, int argc, char **argv, bool *help)
+{
+	int left = 0;
+
+	for (int i = 0; i < argc; i++) {
+		int config = take_value(argc, argv, &i, "--config", &cli->config);
+		int sock = config ? 0 : take_value(argc, argv, &i, "--socket", &cli->socket);
+
+		if (config < 0 || sock < 0) {
+			fprintf(stderr, "liaison: %s wants a value\n", argv[i]);
+			return -1;
+		}
+		if (config || sock)
+			continue;
+		if (strcmp(argv[i], "--json") == 0)
+			cli->json = true;
+		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			*help = true;
+		else
+			argv[left++] = argv[i];
+	}
+	argv[left] = NULL;
+	return left;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct cli cli = { 0 };
+	bool help = false;
+	int left = take_shared(&cli, argc, argv, &help);
+
+	if (left < 0)
+		return CLI_COULD_NOT;
+	if (left > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
+		puts("liaison " LIAISON_VERSION);
+		return CLI_DONE;
+	}
+	if (left < 2 || strcmp(argv[1], "help") == 0) {
+		help = help || left > 1;
+		if (help)
+			print_help();
+		else
+			fputs(
+			    "usage: liaison COMMAND ...\n       liaison --help lists the commands\n", stderr);
+		return help ? CLI_DONE : CLI_COULD_NOT;
+	}
+	cli.command = find_command(argv[1]);
+	if (!cli.command)
+		return CLI_COULD_NOT;
+	if (help) {
+		print_command_help(cli.command);
+		return CLI_DONE;
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cli.command->run(&cli, left - 1, argv + 1);
+}
