@@ -46,46 +46,45 @@ print_error(FILE *out, const struct hl7_ack_error *error, const struct hl7_delim
 	fputc('\n', out);
 }
 
-static bool
-print_read(FILE *out, const struct hl7_message *m, struct span control, uint64_t took_us)
+static void
+print_read(FILE *out, const struct hl7_message *m, const struct hl7_ack_received *ack, struct span control,
+    uint64_t took_us)
 {
 	const struct hl7_delimiters *d = &m->delimiters;
-	struct hl7_ack_received ack;
-	struct fault fault;
-	bool same;
+	bool same = span_eq(ack->control_id, control);
 
-	if (hl7_ack_read(m, &ack, &fault) != HL7_OK) {
-		fprintf(out, "?? no acknowledgement: %s\n", fault.message);
-		return false;
-	}
-	same = span_eq(ack.control_id, control);
-	fputs(hl7_ack_code_name(ack.code), out);
+	fputs(hl7_ack_code_name(ack->code), out);
 	put(out, " ", control.len ? control : span_str("(no control id)"), d);
 	put(out, " -> ", m->header.field[10], d);
 	fprintf(out, " (%llu ms)", (unsigned long long)(took_us / 1000));
 	if (!same)
-		put(out, " but it answers ", ack.control_id.len ? ack.control_id : span_str("nothing"), d);
-	if (ack.text.len && ack.code != HL7_AA && !ack.error_count)
-		put(out, ": ", ack.text, d);
+		put(out, " but it answers ", ack->control_id.len ? ack->control_id : span_str("nothing"), d);
+	if (ack->text.len && ack->code != HL7_AA && !ack->error_count)
+		put(out, ": ", ack->text, d);
 	fputc('\n', out);
-	for (size_t i = 0; i < ack.error_count; i++)
-		print_error(out, &ack.errors[i], d);
-	return same && (ack.code == HL7_AA || ack.code == HL7_CA);
+	for (size_t i = 0; i < ack->error_count; i++)
+		print_error(out, &ack->errors[i], d);
 }
 
 bool
 acknowledgement_print(FILE *out, struct span bytes, struct span control, uint64_t took_us)
 {
 	struct hl7_message message;
+	struct hl7_ack_received ack;
 	struct arena arena;
 	struct fault fault;
 	bool good = false;
 
 	arena_init(&arena, MEMORY);
-	if (hl7_parse(&message, bytes, HL7_LENIENT_LF | HL7_LENIENT_NO_FINAL_CR, &arena, &fault) == HL7_OK)
-		good = print_read(out, &message, control, took_us);
-	else
-		fprintf(out, "?? not an HL7 message: %s at %s\n", fault.message, fault.path);
+	if (hl7_parse(&message, bytes, HL7_LENIENT_LF | HL7_LENIENT_NO_FINAL_CR, &arena, &fault) != HL7_OK ||
+	    hl7_ack_read(&message, &ack, &fault) != HL7_OK) {
+		if (out)
+			fprintf(out, "?? no acknowledgement: %s at %s\n", fault.message, fault.path);
+	} else {
+		if (out)
+			print_read(out, &message, &ack, control, took_us);
+		good = span_eq(ack.control_id, control) && (ack.code == HL7_AA || ack.code == HL7_CA);
+	}
 	arena_fini(&arena);
 	return good;
 }

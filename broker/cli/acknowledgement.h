@@ -9,7 +9,7 @@
 #include "codecs/span.h"
 
 /*
- * Print acknowledgement ${bytes} of the message with MSH-10 ${control} to ${out}: "AA 015 -> L42 (12 ms)". True when it says AA or CA for
- * that message.
+ * Print acknowledgement ${bytes} of the message with MSH-10 ${control} to ${out} (NULL: only judge it): "AA 015 -> L42 (12 ms)". True when
+ * it says AA or CA for that message.
  */
 bool acknowledgement_print(FILE *out, struct span bytes, struct span control, uint64_t took_us);

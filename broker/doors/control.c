@@ -20,6 +20,7 @@
 #include "broker/base/log.h"
 #include "broker/doors/control_request.h"
 #include "broker/doors/control_socket.h"
+#include "broker/doors/json_budget.h"
 
 #define CONNECTIONS_MAX	 16
 #define CONTROL_IDLE_S	 60
@@ -394,6 +395,7 @@ control_new(struct control **controlp, const struct control_options *options)
 		return -ENOMEM;
 	control->options = *options;
 	control->since_us = clock_mono_us();
+	json_budget_install();
 	r = control_socket_open(&control->sock, options->config->socket, options->config->socket_group);
 	log_listening(control, r);
 	if (r) {

@@ -13,24 +13,21 @@
 #include "broker/base/log.h"
 #include "broker/core/facts.h"
 #include "broker/doors/control_request.h"
+#include "broker/doors/pull_document.h"
 #include "codecs/base64.h"
 #include "codecs/digest.h"
 
-#define CHUNK	    ((size_t)36 << 10) /* 48 KiB as base64 */
-#define READERS	    2
-#define CONTENT_MAX ((size_t)2 << 30) /* a message has at most 1 GiB, its decoded document less than that */
+#define CHUNK	((size_t)36 << 10) /* 48 KiB as base64 */
+#define READERS 2
 
 struct control_content {
-	struct arena arena;
+	struct arena arena; /* the record without its body */
 	struct record record;
 	struct facts facts;
-	struct buffer decoded;
-	struct span data; /* what is given out */
+	struct pull_content pull; /* what is given out: the same as readers are given */
 	size_t at;
 	char what[32];
 	const char *problem; /* why there is nothing to give */
-	const char *media;
-	char sha256[DIGEST_HEX_SIZE(32)];
 };
 
 void
@@ -38,92 +35,71 @@ control_content_free(struct control_content *content)
 {
 	if (!content)
 		return;
+	pull_content_fini(&content->pull);
 	arena_fini(&content->arena);
-	buffer_fini(&content->decoded);
 	free(content);
 }
 
-/* The decoded bytes of ${document} into content->decoded; false when they are not what they say. */
-static bool
-decode(struct control_content *content, const struct facts_document *document)
+/* Document ${number} of the record, NULL with a problem when there is none. */
+static const struct facts_document *
+find_document(struct control_content *content, uint64_t number)
 {
-	struct span body = content->record.body, text;
-	uint8_t *place;
-
-	if (document->offset > body.len || document->size > body.len - document->offset)
-		return false;
-	text = span_make(body.ptr + document->offset, (size_t)document->size);
-	switch (document->encoding) {
-	case DOCUMENT_BASE64:
-		return base64_decode(text,
-			   BASE64_LENIENT_PADDING | BASE64_LENIENT_TRUNCATED | BASE64_LENIENT_WHITESPACE,
-			   &content->decoded, NULL) == BASE64_OK;
-	case DOCUMENT_HEX:
-		place = buffer_reserve(&content->decoded, text.len / 2);
-		if (!place || text.len % 2 || !digest_unhex(text, place, text.len / 2))
-			return false;
-		buffer_commit(&content->decoded, text.len / 2);
-		return true;
-	default:
-		buffer_append_span(&content->decoded, text);
-		return !buffer_failed(&content->decoded);
+	if (number > content->facts.document_count) {
+		content->problem = "it has no such document";
+		return NULL;
 	}
+	return &content->facts.documents[number - 1];
 }
 
 static int
-find_document(struct control_content *content, uint64_t number)
+read_content(struct control_request *request, struct control_content *content)
 {
-	const struct facts_document *document;
-	int r = facts_decode(content->record.facts, &content->arena, &content->facts);
+	const struct facts_document *document = NULL;
+	int r;
 
-	if (r < 0)
-		return r;
-	if (r || number > content->facts.document_count) {
-		content->problem = "it has no such document";
+	if (content->record.head.type > RECORD_STRAY) {
+		content->problem = "it is no message: it has no content";
 		return 0;
 	}
-	document = &content->facts.documents[number - 1];
-	content->media = arena_str(&content->arena, document->media);
-	if (!content->media)
-		return -ENOMEM;
-	if (!decode(content, document)) {
-		content->problem = "the document cannot be decoded; read the message itself";
-		return 0;
+	if (content->record.facts.len) {
+		r = facts_decode(content->record.facts, &content->arena, &content->facts);
+		if (r < 0)
+			return r;
+		if (r)
+			content->facts = (struct facts){ 0 };
 	}
-	content->data = buffer_span(&content->decoded);
-	return 0;
+	if (request->line.document && !(document = find_document(content, request->line.document)))
+		return 0;
+	r = pull_content_read(
+	    &content->pull, request->with->journal, &content->record, document, content->facts.delimiters);
+	if (r == PULL_CONTENT_GONE)
+		content->problem = "its bytes are no longer kept";
+	else if (r == PULL_CONTENT_UNDECODABLE)
+		content->problem = "the document is not in the encoding it says; read the message itself";
+	else if (r == PULL_CONTENT_DAMAGED)
+		return JOURNAL_DAMAGED;
+	return r < 0 ? r : 0;
 }
 
 static void
 read_work(struct control_request *request)
 {
 	struct control_content *content = request->content;
-	struct record *record = &content->record;
-	uint8_t digest[DIGEST_SHA256_LEN];
-	int r;
 
-	r = journal_read(request->with->journal, request->line.id, true, &content->arena, record);
-	if (!r && (record->head.flags & (RECORD_BODILESS | RECORD_PURGED)))
-		content->problem = "its bytes are no longer kept";
-	else if (!r && record->head.type > RECORD_STRAY)
-		content->problem = "it is no message: it has no content";
-	else if (!r && request->line.document)
-		r = find_document(content, request->line.document);
-	else if (!r)
-		content->data = record->body;
-	if (!r && !content->problem && (r = digest_sha256(content->data, digest)) == 0)
-		digest_hex(span_make(digest, sizeof(digest)), content->sha256);
-	request->result = r;
+	request->result =
+	    journal_read(request->with->journal, request->line.id, false, &content->arena, &content->record);
+	if (!request->result)
+		request->result = read_content(request, content);
 }
 
 static void
 next_chunk(struct control_request *request)
 {
 	struct control_content *content = request->content;
-	struct span piece = span_cut(content->data, content->at, content->at + CHUNK);
+	struct span piece = span_cut(content->pull.bytes, content->at, content->at + CHUNK);
 
 	if (!piece.len) {
-		control_ok(request, json_pack("{sI}", "size", (json_int_t)content->data.len));
+		control_ok(request, json_pack("{sI}", "size", (json_int_t)content->pull.bytes.len));
 		return;
 	}
 	content->at += piece.len;
@@ -152,6 +128,7 @@ static void
 read_done(struct control_request *request)
 {
 	struct control_content *content = request->content;
+	char hex[DIGEST_HEX_SIZE(32)];
 
 	if (request->result == JOURNAL_ABSENT) {
 		control_fail(request, "absent", "no such record any more");
@@ -163,10 +140,12 @@ read_done(struct control_request *request)
 		control_fail(request, "absent", "%s", content->problem);
 	} else {
 		log_read(request);
+		pull_content_count(&content->pull);
+		digest_hex(span_make(content->pull.sha256, sizeof(content->pull.sha256)), hex);
 		control_row(request,
 		    json_pack("{ss sI so so sI ss}", "kind", "content", "id", (json_int_t)request->line.id,
-			"what", control_text(content->what), "media", control_text(content->media), "size",
-			(json_int_t)content->data.len, "sha256", content->sha256));
+			"what", control_text(content->what), "media", control_text(content->pull.media),
+			"size", (json_int_t)content->pull.bytes.len, "sha256", hex));
 		request->more = next_chunk;
 		control_deliver(request);
 	}
@@ -212,14 +191,12 @@ control_content(struct control_request *request)
 		control_fail_errno(request, "content", ENOMEM);
 		return;
 	}
-	arena_init(&content->arena, CONTENT_MAX);
-	buffer_init(&content->decoded, CONTENT_MAX);
+	arena_init(&content->arena, CONTROL_MEMORY_MAX);
 	if (request->line.document)
 		snprintf(content->what, sizeof(content->what), "document %llu",
 		    (unsigned long long)request->line.document);
 	else
 		snprintf(content->what, sizeof(content->what), "message");
-	content->media = request->line.document ? "" : "x-application/hl7-v2+er7";
 	request->content = content;
 	control_identify(request, identified);
 }

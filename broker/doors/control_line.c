@@ -7,8 +7,11 @@
 
 #include <jansson.h>
 
-#define BIT(verb) (1u << (verb))
-#define SEQ_MAX	  ((int64_t)1 << 53)
+#include "broker/doors/json_budget.h"
+
+#define LINE_BUDGET ((size_t)1 << 20) /* of the JSON library, for one line */
+#define BIT(verb)   (1u << (verb))
+#define SEQ_MAX	    ((int64_t)1 << 53)
 
 static const char *const verb_names[CONTROL_VERBS] = {
 	[CONTROL_STATUS] = "status",
@@ -185,7 +188,9 @@ control_line_parse(struct control_line *line, struct span text, char problem[CON
 		snprintf(problem, CONTROL_PROBLEM_MAX, "a line has at most %d bytes", CONTROL_LINE_MAX);
 		return false;
 	}
+	json_budget_begin(LINE_BUDGET);
 	object = json_loadb(text.ptr ? (const char *)text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &error);
+	json_budget_end();
 	if (!json_is_object(object)) {
 		snprintf(problem, CONTROL_PROBLEM_MAX, "a line is one JSON object");
 		json_decref(object);
