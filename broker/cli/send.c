@@ -76,7 +76,7 @@ note_sent(struct sending *s, struct span message)
 	struct hl7_header header;
 	struct span control;
 
-	hl7_header_read(&header, message, HL7_LENIENT_LF);
+	hl7_header_read(&header, message);
 	control = span_cut(header.field[10], 0, CONTROL_MAX);
 	memcpy(sent->control, control.len ? control.ptr : (const uint8_t *)"", control.len);
 	sent->control_len = control.len;
