@@ -12,6 +12,10 @@
 #include "broker/base/metrics.h"
 #include "broker/core/state.h"
 
+/* The core's own queues are bounded as an inbox is that says nothing: 7 days, 20 % of the disk. */
+#define OWN_AGE_S	 ((uint64_t)7 * 24 * 3600)
+#define OWN_DISK_PERCENT 20
+
 #define CORE_SCRATCH ((size_t)8 << 20) /* facts and decision of one record, many documents included */
 
 static int
@@ -55,6 +59,13 @@ core_new(struct core **corep, const struct config *config)
 	if (!core)
 		return -ENOMEM;
 	core->config = config;
+	for (size_t i = 0; i < QUEUE_OWN_COUNT; i++)
+		core->own[i] = (struct config_destination){
+			.name = i == QUEUE_PARKED ? "(parked)" : "(orphaned)",
+			.index = config->destination_count + i,
+			.max_age_s = OWN_AGE_S,
+			.max_disk_percent = OWN_DISK_PERCENT,
+		};
 	core->pending_tail = &core->pending;
 	core->settling_tail = &core->settling;
 	arena_init(&core->scratch, CORE_SCRATCH);
@@ -95,13 +106,22 @@ core_queue(const struct core *core, size_t index)
 	return core->queues[index == CORE_PARKED ? core->config->destination_count + QUEUE_PARKED : index];
 }
 
+const struct config_destination *
+core_destination_at(const struct core *core, size_t index)
+{
+	size_t configured = core->config->destination_count;
+
+	return index < configured ? &core->config->destinations[index] : &core->own[index - configured];
+}
+
 size_t
 core_destination(const struct core *core, struct span name)
 {
 	for (size_t i = 0; i < core->config->destination_count; i++)
 		if (span_eq_str(name, core->config->destinations[i].name))
 			return i;
-	return core->config->destination_count + QUEUE_ORPHANED;
+	return core->config->destination_count +
+	       (span_eq_str(name, core->own[QUEUE_PARKED].name) ? QUEUE_PARKED : QUEUE_ORPHANED);
 }
 
 int
@@ -258,6 +278,20 @@ started_done(void *arg, int error)
 	(void)error; /* a start that could not be recorded is told by the journal's own event */
 }
 
+/* An inbox that was taken out of the configuration while items waited in it. */
+static void
+tell_orphans(const struct core *core)
+{
+	size_t count = queue_count(core->queues[core->config->destination_count + QUEUE_ORPHANED]);
+	struct log_line line;
+
+	if (count == 0)
+		return;
+	log_begin(&line, EVENT_ORPHANED);
+	log_u64(&line, "count", count);
+	log_commit(&line);
+}
+
 int
 core_start(struct core *core, struct journal *journal, struct workers *workers)
 {
@@ -283,7 +317,7 @@ core_start(struct core *core, struct journal *journal, struct workers *workers)
 	r = derive_secret(core);
 	if (r)
 		return r;
-	core->started = true;
+	tell_orphans(core);
 	r = journal_append(journal, &started, started_done, NULL, NULL);
 	return r < 0 ? r : 0;
 }

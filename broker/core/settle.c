@@ -109,7 +109,7 @@ append_outcome(struct settle_record *record, struct span who, struct span code, 
 	struct core *core = record->batch->core;
 	struct decision decision = {
 		.outcome = record->outcome,
-		.destination = span_str(core->config->destinations[record->index].name),
+		.destination = span_str(core_destination_at(core, record->index)->name),
 		.who = who,
 		.code = code,
 		.text = text,
@@ -286,6 +286,8 @@ core_expire(struct core *core)
 		metric_set(core->oldest[i],
 		    oldest_us && now_us > oldest_us ? (int64_t)((now_us - oldest_us) / 1000000) : 0);
 	}
+	for (size_t i = 0; i < QUEUE_OWN_COUNT; i++)
+		expire_destination(core, &core->own[i], now_us, disk.disk_total);
 	metric_set(metric_series(METRIC_PARKED, NULL), (int64_t)core_waiting_count(core, CORE_PARKED));
 }
 

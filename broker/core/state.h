@@ -44,6 +44,8 @@ struct core {
 	struct duplicates *duplicates;
 	struct queue **queues; /* one per destination, then QUEUE_OWN_COUNT */
 	size_t queue_count;
+	struct config_destination
+	    own[QUEUE_OWN_COUNT]; /* what the core's own queues are called, and their bounds */
 	struct core_watch *watches;
 
 	struct window_mark *marks; /* a ring of the window's minutes */
@@ -60,14 +62,15 @@ struct core {
 	struct settle_batch *settling; /* oldest first */
 	struct settle_batch **settling_tail;
 	struct metric_series **waiting, **oldest, **delivered, **rejected, **dead;
-	size_t orphan_told;
 	struct core_status status;
-	bool started;
 	bool stopping;
 };
 
 /* The queue of ${index}: of a destination, or CORE_PARKED. */
 struct queue *core_queue(const struct core *core, size_t index);
+
+/* The destination behind queue ${index}: a configured one or one of the core's own. */
+const struct config_destination *core_destination_at(const struct core *core, size_t index);
 
 /* Index of the destination called ${name}, or that of the orphans' queue. */
 size_t core_destination(const struct core *core, struct span name);

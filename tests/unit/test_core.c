@@ -308,6 +308,25 @@ test_routes(void **state)
 	assert_int_equal(core_waiting_count(core, 2), 2);
 	assert_int_equal(core_waiting_count(core, CORE_PARKED), 1);
 	core_free(core);
+	/* An inbox leaves the configuration and comes back: what waits in it is not lost meanwhile. */
+	config.destination_count = 2;
+	config.route_count = 3;
+	core = start();
+	assert_int_equal(core_waiting_count(core, 0), 2);
+	core_free(core);
+	config.destination_count = 3;
+	config.route_count = 4;
+	core = start();
+	assert_int_equal(core_waiting_count(core, 2), 2);
+	/* What nobody wants is kept for a week, then it is a dead letter, also after a restart. */
+	fake.now_us += (uint64_t)8 * 24 * 3600 * 1000000;
+	core_expire(core);
+	fake_commit(0);
+	assert_int_equal(core_waiting_count(core, CORE_PARKED), 0);
+	core_free(core);
+	core = start();
+	assert_int_equal(core_waiting_count(core, CORE_PARKED), 0);
+	core_free(core);
 	fake_reset();
 }
 
