@@ -28,6 +28,7 @@ struct verify {
 	uint64_t findings;
 	uint64_t last_seq; /* of records born so far */
 	uint32_t oldest;
+	uint32_t newest; /* when it began: this one may still grow, the ones before it do not */
 	/* the segment before, as read */
 	uint32_t prev_number;
 	uint8_t prev_id[SEGMENT_ID_LEN], prev_chain[DIGEST_SHA256_LEN];
@@ -273,15 +274,22 @@ seal_verify(struct verify *verify, struct view *view)
 	return 0;
 }
 
-/* Under the lock: the first segment numbered ${number} or above, raised and noted. */
+/* Under the lock: the number of the newest segment, 0 when there is none. */
+static uint32_t
+newest_number(struct journal *journal)
+{
+	return journal->segment_count ? journal->segments[journal->segment_count - 1]->number : 0;
+}
+
+/* Under the lock: the first segment numbered ${number} to ${newest}, raised and noted. */
 static bool
-view_take(struct journal *journal, uint32_t number, struct view *view)
+view_take(struct journal *journal, uint32_t number, uint32_t newest, struct view *view)
 {
 	struct segment *segment;
 
 	do {
 		segment = segments_from(journal, number);
-		if (!segment)
+		if (!segment || segment->number > newest)
 			return false;
 		number = segment->number + 1;
 	} while (segment->voided);
@@ -369,10 +377,13 @@ journal_verify(struct journal *journal, struct buffer *report)
 	bool more;
 	int r;
 
+	pthread_mutex_lock(&journal->lock);
+	verify.newest = newest_number(journal);
+	pthread_mutex_unlock(&journal->lock);
 	r = sha256_init(&verify.sha);
 	while (r == 0) {
 		pthread_mutex_lock(&journal->lock);
-		more = view_take(journal, number, &view);
+		more = view_take(journal, number, verify.newest, &view);
 		pthread_mutex_unlock(&journal->lock);
 		if (!more)
 			break;
