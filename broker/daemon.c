@@ -12,9 +12,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
-#include "broker/base/clock.h"
 #include "broker/base/log.h"
-#include "broker/base/metrics.h"
 #include "broker/core/core.h"
 #include "broker/doors/admin.h"
 #include "broker/doors/control.h"
@@ -82,34 +80,13 @@ log_failure(const char *what, int error)
  * Every second.
  */
 static void
-count_certificates(struct daemon *daemon)
-{
-	int64_t now_s = (int64_t)(clock_wall_us() / 1000000);
-	X509 *ours = SSL_CTX_get0_certificate(tls_ssl_ctx(daemon->tls));
-	struct tls_identity identity;
-
-	if (ours) {
-		tls_identity_read(&identity, ours);
-		metric_set(
-		    metric_series(METRIC_CERTIFICATE_DAYS, "broker"), (identity.not_after - now_s) / 86400);
-	}
-	for (size_t i = 0; i < peers_count(daemon->peers); i++) {
-		const struct peer *peer = peers_at(daemon->peers, i);
-
-		if (peer->last_seen_us)
-			metric_set(metric_series(METRIC_CERTIFICATE_DAYS, peer->config->name),
-			    (peer->last.not_after - now_s) / 86400);
-	}
-}
-
-static void
 tick(void *arg)
 {
 	struct daemon *daemon = arg;
 
 	core_expire(daemon->core);
 	if (daemon->ticks++ % CERTIFICATE_TICKS == 0)
-		count_certificates(daemon);
+		peers_tell_days(daemon->peers, tls_own(daemon->tls));
 	loop_timer_arm(daemon->tick, TICK_MS);
 }
 
