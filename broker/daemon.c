@@ -13,6 +13,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "broker/base/log.h"
+#include "broker/base/metrics.h"
 #include "broker/core/core.h"
 #include "broker/doors/admin.h"
 #include "broker/doors/control.h"
