@@ -86,7 +86,8 @@ static const struct cli_command commands[] = {
 
 static const char shared_help[] =
     "Every command takes:\n"
-    "  --config FILE  the broker's configuration, to find its socket (/etc/liaison/liaison.conf)\n"
+    "  --config FILE  the broker's configuration, to find its socket (/etc/liaison/liaison.conf);\n"
+    "                 before COMMAND also -c FILE\n"
     "  --socket PATH  the broker's control socket itself\n"
     "  --json         the broker's answers as they come, one JSON object a line\n"
     "  --help         what the command does\n"
@@ -161,7 +162,8 @@ take_shared(struct cli *cli, int argc, char **argv, bool *help)
 	int left = 0;
 
 	for (int i = 0; i < argc; i++) {
-		int config = take_value(argc, argv, &i, "--config", &cli->config);
+		int config = take_value(
+		    argc, argv, &i, left == 1 && argv[i][1] == 'c' ? "-c" : "--config", &cli->config);
 		int sock = config ? 0 : take_value(argc, argv, &i, "--socket", &cli->socket);
 
 		if (config < 0 || sock < 0) {
