@@ -396,9 +396,9 @@ daemon_free(struct daemon *daemon)
 		pull_door_free(daemon->entrances[i].pull);
 	}
 	admin_free(daemon->admin);
-	control_free(daemon->control);
 	trace_close(daemon->trace);
-	journal_close(daemon->journal);
+	journal_close(daemon->journal); /* what it still wrote is told to requests of the control door */
+	control_free(daemon->control);
 	core_free(daemon->core);
 	judge_free(daemon->judge);
 	peers_free(daemon->peers);

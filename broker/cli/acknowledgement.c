@@ -33,11 +33,14 @@ put(FILE *out, const char *before, struct span value, const struct hl7_delimiter
 static void
 print_error(FILE *out, const struct hl7_ack_error *error, const struct hl7_delimiters *d)
 {
+	struct hl7_path place = error->path;
 	char path[HL7_PATH_TEXT_MAX];
 
 	fprintf(out, "   ERR");
+	if (place.repetition == 1) /* an ERL always says it, a reader need not */
+		place.repetition = 0;
 	if (error->has_path)
-		fprintf(out, " %s", hl7_path_format(&error->path, path));
+		fprintf(out, " %s", hl7_path_format(&place, path));
 	else
 		put(out, " ", error->location, d);
 	put(out, " ", error->code, d);

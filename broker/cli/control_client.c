@@ -131,6 +131,8 @@ send_request(struct control_client *client, const struct cli *cli, json_t *reque
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EPIPE)
+			break; /* turned away: a line says why */
 		if (n < 0) {
 			free(text);
 			return cli_fail(cli, CLI_COULD_NOT, "the broker went away: %s", strerror(errno));

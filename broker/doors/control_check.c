@@ -136,8 +136,6 @@ rebuild_done(struct control_request *request)
 
 	if (!request->result)
 		control_ok(request, json_pack("{sI}", "rows", (json_int_t)rebuild->rows));
-	else if (control_stopping(request->control))
-		control_fail(request, "busy", "the broker stops; the view is made at its next start");
 	else
 		control_work(request, rebuild_work, rebuild_done);
 }

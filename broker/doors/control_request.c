@@ -118,7 +118,10 @@ control_work(struct control_request *request, control_step *work, control_step *
 	request->work = work;
 	request->then = then;
 	request->job = (struct workers_job){ .run = job_run, .done = job_done };
-	if (workers_submit(request->with->workers, &request->job) != 0)
+	/* The workers may be gone already when the journal, closing, tells of what it still wrote. */
+	if (control_stopping(request->control))
+		control_fail(request, "busy", "the broker stops");
+	else if (workers_submit(request->with->workers, &request->job) != 0)
 		control_fail(request, "busy", "the broker is busy; ask again");
 }
 
