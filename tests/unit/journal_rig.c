@@ -353,8 +353,11 @@ rig_load(const char *path, size_t *len)
 void
 rig_save(const char *path, const uint8_t *bytes, size_t len)
 {
-	FILE *file = fopen(path, "wb");
+	FILE *file;
 
+	unlink(
+	    path); /* a file truncated to be written anew is flushed at its close by ext4: sweeps save thousands */
+	file = fopen(path, "wb");
 	assert_non_null(file);
 	assert_int_equal(fwrite(bytes, 1, len, file), len);
 	assert_int_equal(fclose(file), 0);
