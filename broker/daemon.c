@@ -395,9 +395,14 @@ daemon_free(struct daemon *daemon)
 		mllp_door_free(daemon->entrances[i].mllp);
 		pull_door_free(daemon->entrances[i].pull);
 	}
+	/* What the workers did last goes to those who asked, whose links are gone; what the journal did last, at its end. */
+	if (daemon->loop)
+		loop_drain(daemon->loop);
 	admin_free(daemon->admin);
 	trace_close(daemon->trace);
 	journal_close(daemon->journal); /* what it still wrote is told to requests of the control door */
+	if (daemon->loop)
+		loop_drain(daemon->loop);
 	control_free(daemon->control);
 	core_free(daemon->core);
 	judge_free(daemon->judge);

@@ -59,11 +59,28 @@ wake(struct loop *loop)
 		;
 }
 
+/* Run what is in the mailbox now. True when there was something. */
+static bool
+run_posted(struct loop *loop)
+{
+	struct post_item *first, *item, *next;
+
+	pthread_mutex_lock(&loop->lock);
+	first = loop->first;
+	loop->first = NULL;
+	loop->last = &loop->first;
+	pthread_mutex_unlock(&loop->lock);
+	for (item = first; item; item = next) {
+		next = item->next; /* run() may free it */
+		item->run(item);
+	}
+	return first;
+}
+
 static void
 wake_fire(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;
-	struct post_item *item, *next;
 	uint64_t count;
 	bool stop;
 
@@ -71,20 +88,20 @@ wake_fire(evutil_socket_t fd, short what, void *arg)
 	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
 	pthread_mutex_lock(&loop->lock);
-	item = loop->first;
-	loop->first = NULL;
-	loop->last = &loop->first;
 	loop->awake = false;
 	stop = loop->stop;
 	loop->stop = false;
 	pthread_mutex_unlock(&loop->lock);
-
-	for (; item; item = next) {
-		next = item->next; /* run() may free it */
-		item->run(item);
-	}
+	(void)run_posted(loop);
 	if (stop)
 		event_base_loopbreak(loop->base);
+}
+
+void
+loop_drain(struct loop *loop)
+{
+	while (run_posted(loop))
+		;
 }
 
 static void

@@ -32,6 +32,9 @@ void loop_stop(struct loop *loop);
 /* Posted items run on the loop thread in the order posted. Thread-safe; lives as long as the loop. */
 struct poster *loop_poster(struct loop *loop);
 
+/* After loop_run: run what is posted and not yet run, until nothing is. For the ends of what posted it. */
+void loop_drain(struct loop *loop);
+
 /* For links and listeners only. */
 struct event_base *loop_base(struct loop *loop);
 
