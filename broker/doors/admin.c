@@ -100,16 +100,36 @@ answer_problem(struct admin_connection *c, int status, const char *name, const c
 	buffer_fini(&body);
 }
 
+/* What is a state, not a count, is looked up when it is asked for. */
 static void
-answer_metrics(struct admin_connection *c)
+refresh(const struct door_context *context)
 {
+	uint64_t now_us = journal_now(context->journal);
 	struct journal_status status;
-	struct buffer body;
 
-	journal_status(c->admin->context.journal, &status);
+	journal_status(context->journal, &status);
 	metric_set(metric_series(METRIC_JOURNAL_SEGMENTS, NULL), (int64_t)status.segments);
 	metric_set(metric_series(METRIC_DISK_FREE, NULL), (int64_t)status.disk_free);
 	metric_set(metric_series(METRIC_DISK_FLOOR, NULL), status.below_floor);
+	metric_set(
+	    metric_series(METRIC_PARKED, NULL), (int64_t)core_waiting_count(context->core, CORE_PARKED));
+	for (size_t i = 0; i < context->config->destination_count; i++) {
+		const char *name = context->config->destinations[i].name;
+		uint64_t oldest_us = core_oldest_us(context->core, i);
+
+		metric_set(
+		    metric_series(METRIC_WAITING, name), (int64_t)core_waiting_count(context->core, i));
+		metric_set(metric_series(METRIC_OLDEST, name),
+		    oldest_us && now_us > oldest_us ? (int64_t)((now_us - oldest_us) / 1000000) : 0);
+	}
+}
+
+static void
+answer_metrics(struct admin_connection *c)
+{
+	struct buffer body;
+
+	refresh(&c->admin->context);
 	buffer_init(&body, ANSWER_MAX);
 	metrics_render(&body);
 	if (buffer_failed(&body))
