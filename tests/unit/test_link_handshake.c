@@ -49,6 +49,21 @@ closed(void *arg, enum link_end end)
 static const struct link_handler handler = { .opened = opened, .input = input, .closed = closed };
 
 static int64_t
+unauthenticated(void)
+{
+	return metric_value(metric_series(METRIC_UNAUTHENTICATED_BYTES, NULL));
+}
+
+/* A refused link lingers until it has seen our end; then what it counted is told. */
+static void
+wait_unauthenticated(int64_t value)
+{
+	for (int i = 0; i < 1000 && unauthenticated() < value; i++)
+		usleep(10000);
+	assert_int_equal(unauthenticated(), value);
+}
+
+static int64_t
 refusals(const char *reason)
 {
 	return metric_value(metric_series(METRIC_HANDSHAKES_REFUSED, reason));
@@ -75,8 +90,7 @@ struct bad {
 static void
 refuse_one(const struct bad *bad)
 {
-	const int64_t before = refusals(bad->reason),
-		      bytes = metric_value(metric_series(METRIC_UNAUTHENTICATED_BYTES, NULL));
+	const int64_t before = refusals(bad->reason), bytes = unauthenticated();
 	struct certificate certificate, other;
 	struct door door = { 0 };
 	struct rig rig;
@@ -107,7 +121,7 @@ refuse_one(const struct bad *bad)
 	assert_int_equal(rig_lines(&rig, "handshake-refused"), 1);
 	assert_int_equal(rig_lines(&rig, " connected "), 0);
 	assert_int_equal(refusals(bad->reason), before + 1);
-	assert_true(metric_value(metric_series(METRIC_UNAUTHENTICATED_BYTES, NULL)) > bytes + 200);
+	assert_true(unauthenticated() > bytes + 200);
 	assert_int_equal(door.opened, 0);
 	certificate_fini(&certificate);
 	certificate_fini(&other);
@@ -191,6 +205,7 @@ test_plain_text(void **state)
 {
 	static const char mllp[] = "\x0bMSH|^~\\&|A|B|C|D|20260101||ADT^A01|1|P|2.5\r\x1c\r";
 	static const char http[] = "GET /v1/inboxes HTTP/1.1\r\nHost: a\r\n\r\n";
+	const int64_t before = unauthenticated();
 	struct door door = { 0 };
 	struct rig rig;
 	char rest[64];
@@ -209,7 +224,7 @@ test_plain_text(void **state)
 	while (recv(fd, rest, sizeof(rest), 0) > 0)
 		;
 	close(fd);
-	usleep(50000); /* the lingering link sees our end */
+	wait_unauthenticated(before + 46 + 37);
 	rig_stop(&rig);
 	assert_int_equal(rig_lines(&rig, "reason=\"not TLS\""), 2);
 	/* All that was sent is counted, nothing of it is shown. */
@@ -223,6 +238,7 @@ test_plain_text(void **state)
 static void
 test_time_out_and_silence(void **state)
 {
+	const int64_t before = unauthenticated();
 	struct door door = { 0 };
 	struct rig rig;
 	char byte;
@@ -244,7 +260,7 @@ test_time_out_and_silence(void **state)
 	assert_int_equal(recv(slow, &byte, 1, 0), 0);
 	close(silent);
 	close(slow);
-	usleep(50000);
+	wait_unauthenticated(before + 2);
 	rig_stop(&rig);
 	assert_int_equal(rig_lines(&rig, "reason=timeout"), 2);
 	assert_int_equal(rig_lines(&rig, "reason=closed"), 1);
