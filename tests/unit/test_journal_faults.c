@@ -103,8 +103,8 @@ sweep_one(enum refused_call kind, size_t nth, int error, bool forever)
 
 	snprintf(what, sizeof what, "kind %d, call %zu, %s%s", kind, nth, strerror(error),
 	    forever ? ", for ever" : "");
-	rig_init(&rig);
-	rig_init(&killed);
+	rig_init_fast(&rig);
+	rig_init_fast(&killed);
 	faults_at(kind, nth, error, forever);
 	r = rig_open(&rig, NULL, NULL);
 	if (r == 0) {
@@ -137,7 +137,7 @@ sweep(enum refused_call kind)
 
 	faults_install();
 	faults_skip_sync(true);
-	rig_init(&rig);
+	rig_init_fast(&rig);
 	faults_none();
 	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
 	script_run(&rig, seqs);
