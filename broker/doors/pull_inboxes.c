@@ -33,6 +33,7 @@ start(struct pull_request *request)
 		pull_later(request, "overload", "There is no memory for this answer now.");
 	else
 		pull_answer_json(request, 200, &out);
+	buffer_fini(&out);
 }
 
 const struct pull_route pull_route_inboxes = {
