@@ -11,53 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/base/clock.h"
-#include "broker/doors/http.h"
+#include "broker/doors/http_state.h"
 #include "broker/net/link.h"
 
-#define REST_MAX   ((size_t)1 << 20) /* a link gives one read at a time: this is never reached */
-#define PIECE_SIZE ((size_t)64 << 10)
-#define HEAD_SIZE  ((size_t)4 << 10)
-
-enum http_state {
-	HTTP_IDLE,    /* no byte of a request */
-	HTTP_HEAD,    /* some of its head */
-	HTTP_BODY,    /* its head, and some of its body */
-	HTTP_ASKED,   /* the service has it */
-	HTTP_SENDING, /* its answer goes out */
-	HTTP_CLOSING,
-};
-
-struct http_connection {
-	struct http_connection *prev, *next;
-	struct http_server *server;
-	struct link *link;
-	struct peer *peer;
-	enum http_state state;
-	struct http1_reader reader;
-	struct http_request request;
-	struct buffer body; /* of the request */
-	struct buffer rest; /* input behind the request */
-	struct span left;   /* of the response */
-	void (*release)(void *arg);
-	void *release_arg;
-	unsigned pins;
-	bool reading;	/* in read_requests */
-	bool keep;	/* the connection may serve another request */
-	bool head_only; /* HEAD: no content */
-	bool ended;	/* the client sends nothing more */
-	bool paused;
-	bool told; /* of the stop */
-};
-
-struct http_server {
-	struct http_server_options options;
-	struct http_connection *first;
-	size_t links;
-	bool stopping, dying;
-	void (*idle)(void *arg);
-	void *idle_arg;
-};
+#define REST_MAX ((size_t)1 << 20) /* a link gives one read at a time: this is never reached */
 
 static void
 server_check_idle(struct http_server *server)
@@ -74,20 +31,8 @@ server_check_idle(struct http_server *server)
 	}
 }
 
-/* Who gave the response's content may have it back. */
-static void
-release(struct http_connection *c)
-{
-	void (*fn)(void *arg) = c->release;
-
-	c->release = NULL;
-	c->left = SPAN_EMPTY;
-	if (fn)
-		fn(c->release_arg);
-}
-
-static void
-unpin(struct http_connection *c)
+void
+http_unpin(struct http_connection *c)
 {
 	struct http_server *server = c->server;
 
@@ -106,16 +51,16 @@ unpin(struct http_connection *c)
 	server_check_idle(server);
 }
 
-static void
-drop(struct http_connection *c)
+void
+http_drop(struct http_connection *c)
 {
 	c->state = HTTP_CLOSING;
 	if (c->link)
 		link_drop(c->link, LINK_RESET);
 }
 
-static void
-finish(struct http_connection *c)
+void
+http_finish(struct http_connection *c)
 {
 	if (c->state == HTTP_CLOSING)
 		return;
@@ -136,152 +81,21 @@ hold_back(struct http_connection *c, bool pause)
 		link_resume(c->link);
 }
 
-static void
-enter(struct http_connection *c, enum http_state state)
+void
+http_enter(struct http_connection *c, enum http_state state)
 {
 	const struct config_limits *limits = &c->server->options.context.config->limits;
 	uint64_t deadline[] = {
 		[HTTP_IDLE] = limits->idle_ms,
 		[HTTP_HEAD] = limits->head_ms,
 		[HTTP_BODY] = limits->body_ms,
-		[HTTP_ASKED] = 0,   /* the service's own bound */
+		[HTTP_ASKED] = HTTP_ASKED_MS,
 		[HTTP_SENDING] = 0, /* the link's bound on slow readers */
 	};
 
 	c->state = state;
 	if (c->link)
 		link_deadline(c->link, deadline[state]);
-}
-
-/*
- * Responses
- */
-static void
-response_done(struct http_connection *c)
-{
-	release(c);
-	if (!c->keep || c->ended || c->server->stopping) {
-		finish(c);
-		return;
-	}
-	http1_reader_next(&c->reader);
-	buffer_fini(&c->body);
-	c->request = (struct http_request){ 0 };
-	enter(c, HTTP_IDLE);
-}
-
-/* Give the link as much of the response as it takes without hoarding. */
-static void
-push(struct http_connection *c)
-{
-	while (c->link && c->left.len && link_output(c->link) < PIECE_SIZE) {
-		struct span piece = span_cut(c->left, 0, PIECE_SIZE);
-		int error = link_send(c->link, piece);
-
-		if (error == -ENOBUFS)
-			return; /* drained will come */
-		if (error) {
-			drop(c);
-			return;
-		}
-		c->left = span_cut(c->left, piece.len, c->left.len);
-	}
-	if (c->link && c->state == HTTP_SENDING && !c->left.len)
-		response_done(c);
-}
-
-static size_t
-common_fields(
-    struct http1_field_out *fields, const struct http_response *response, char date[static HTTP1_DATE_SIZE])
-{
-	size_t n = 0;
-
-	(void)http1_date((int64_t)(clock_wall_us() / 1000000), date);
-	fields[n++] = (struct http1_field_out){ "Date", span_str(date) };
-	fields[n++] = (struct http1_field_out){ "Cache-Control", span_str("no-store") };
-	fields[n++] = (struct http1_field_out){ "X-Content-Type-Options", span_str("nosniff") };
-	if (response->media)
-		fields[n++] = (struct http1_field_out){ "Content-Type", span_str(response->media) };
-	for (size_t i = 0; i < response->count && i < HTTP_FIELDS_MAX; i++)
-		fields[n++] = response->fields[i];
-	return n;
-}
-
-static void
-start_response(struct http_connection *c, const struct http_response *response)
-{
-	struct http1_field_out fields[HTTP_FIELDS_MAX + 4];
-	char date[HTTP1_DATE_SIZE];
-	struct http1_response_head head = {
-		.status = response->status,
-		.fields = fields,
-		.count = common_fields(fields, response, date),
-		.content_length = (int64_t)response->body.bytes.len,
-		.keep_alive = c->keep && !c->ended && !c->server->stopping,
-	};
-	struct buffer out;
-	bool small = response->body.bytes.len <= PIECE_SIZE;
-
-	c->release = response->body.release;
-	c->release_arg = response->body.arg;
-	c->left = c->head_only ? SPAN_EMPTY : response->body.bytes;
-	buffer_init(&out, HEAD_SIZE + PIECE_SIZE);
-	if (http1_response_head(&out, &head) != HTTP1_WRITE_OK)
-		out.failed = true;
-	if (small) { /* one write, one TLS record */
-		buffer_append_span(&out, c->left);
-		c->left = SPAN_EMPTY;
-	}
-	enter(c, HTTP_SENDING);
-	if (buffer_failed(&out) || link_send(c->link, buffer_span(&out)) != 0)
-		drop(c);
-	buffer_fini(&out);
-}
-
-static void settle(struct http_connection *c);
-
-void
-http_respond(struct http_connection *c, const struct http_response *response)
-{
-	const struct http_service *service = c->server->options.service;
-
-	c->pins++;
-	if (service->answered)
-		service->answered(c, response->status, NULL, c->server->options.arg);
-	start_response(c, response);
-	push(c);
-	settle(c);
-	unpin(c);
-}
-
-void
-http_problem(struct http_connection *c, const struct http_problem *problem)
-{
-	const struct http_service *service = c->server->options.service;
-	struct http1_field_out fields[2];
-	struct http_response response = {
-		.status = problem->status, .media = "application/problem+json", .fields = fields
-	};
-	struct buffer text;
-	char retry[16];
-
-	c->pins++;
-	if (problem->retry_s) {
-		(void)snprintf(retry, sizeof(retry), "%u", problem->retry_s);
-		fields[response.count++] = (struct http1_field_out){ "Retry-After", span_str(retry) };
-	}
-	if (problem->allow)
-		fields[response.count++] = (struct http1_field_out){ "Allow", span_str(problem->allow) };
-	buffer_init(&text, HEAD_SIZE);
-	http_problem_write(&text, problem);
-	response.body.bytes = buffer_span(&text);
-	if (service->answered)
-		service->answered(c, problem->status, problem->name, c->server->options.arg);
-	start_response(c, &response); /* small: copied */
-	buffer_fini(&text);
-	push(c);
-	settle(c);
-	unpin(c);
 }
 
 /*
@@ -309,7 +123,7 @@ take_head(struct http_connection *c)
 
 	c->keep = r->keep_alive;
 	c->head_only = r->method == HTTP1_HEAD;
-	enter(c, HTTP_BODY);
+	http_enter(c, HTTP_BODY);
 	if (!r->expect_100)
 		return;
 	if (r->content_length != HTTP1_LENGTH_NONE &&
@@ -318,7 +132,7 @@ take_head(struct http_connection *c)
 	buffer_init(&go_on, 64);
 	http1_write_continue(&go_on);
 	if (buffer_failed(&go_on) || link_send(c->link, buffer_span(&go_on)) != 0)
-		drop(c);
+		http_drop(c);
 	buffer_fini(&go_on);
 }
 
@@ -333,7 +147,7 @@ ask(struct http_connection *c)
 		.query = r->query,
 		.body = buffer_span(&c->body),
 		.fields = &c->reader.fields };
-	enter(c, HTTP_ASKED);
+	http_enter(c, HTTP_ASKED);
 	options->service->request(c, &c->request, options->arg);
 }
 
@@ -344,7 +158,7 @@ read_step(struct http_connection *c, struct span *input)
 	struct span bytes;
 
 	if (c->state == HTTP_IDLE && input->len)
-		enter(c, HTTP_HEAD);
+		http_enter(c, HTTP_HEAD);
 	switch (http1_read(&c->reader, input, &bytes)) {
 	case HTTP1_MORE:
 		return false;
@@ -387,8 +201,8 @@ read_requests(struct http_connection *c, struct span *input)
 }
 
 /* After anything happened: read what waits, hold back or go on, close when nothing more can come. ${c} is pinned. */
-static void
-settle(struct http_connection *c)
+void
+http_settle(struct http_connection *c)
 {
 	struct span input;
 
@@ -404,9 +218,9 @@ settle(struct http_connection *c)
 	if (c->rest.len == 0 && c->rest.cap)
 		buffer_fini(&c->rest);
 	if (c->ended && may_read(c))
-		finish(c); /* what is open of a request will never be complete */
+		http_finish(c); /* what is open of a request will never be complete */
 	if (c->server->stopping && c->state == HTTP_IDLE)
-		finish(c);
+		http_finish(c);
 	if (c->state != HTTP_CLOSING)
 		hold_back(c, c->rest.len > 0);
 }
@@ -436,7 +250,7 @@ opened(struct link *link, struct peer *peer, void *arg)
 		server->first->prev = c;
 	server->first = c;
 	server->links++;
-	enter(c, HTTP_IDLE);
+	http_enter(c, HTTP_IDLE);
 	return c;
 }
 
@@ -453,10 +267,10 @@ input(void *arg, struct span bytes)
 	if (c->state != HTTP_CLOSING) {
 		buffer_append_span(&c->rest, bytes);
 		if (buffer_failed(&c->rest))
-			drop(c);
+			http_drop(c);
 	}
-	settle(c);
-	unpin(c);
+	http_settle(c);
+	http_unpin(c);
 }
 
 /* A request that only waits is answered with what there is. */
@@ -477,8 +291,8 @@ input_ended(void *arg)
 	c->pins++;
 	c->ended = true;
 	hurry(c);
-	settle(c);
-	unpin(c);
+	http_settle(c);
+	http_unpin(c);
 }
 
 static void
@@ -488,9 +302,9 @@ drained(void *arg)
 
 	c->pins++;
 	if (c->state == HTTP_SENDING)
-		push(c);
-	settle(c);
-	unpin(c);
+		http_push(c);
+	http_settle(c);
+	http_unpin(c);
 }
 
 static void
@@ -506,10 +320,12 @@ deadline(void *arg)
 
 		c->keep = false;
 		http_problem(c, &problem);
+	} else if (c->state == HTTP_ASKED) {
+		link_drop(c->link, LINK_DEADLINE); /* our own disk did not answer in time */
 	} else {
-		finish(c);
+		http_finish(c);
 	}
-	unpin(c);
+	http_unpin(c);
 }
 
 static void
@@ -526,8 +342,8 @@ closed(void *arg, enum link_end end)
 		options->service->gone(c, &c->request, options->arg);
 	c->request.state = NULL;
 	c->state = HTTP_CLOSING;
-	release(c);
-	unpin(c);
+	http_release(c);
+	http_unpin(c);
 }
 
 const struct link_handler http_handler = {
@@ -593,10 +409,10 @@ http_server_stop(struct http_server *server, void (*idle)(void *arg), void *arg)
 		c->told = true;
 		c->pins++;
 		if (c->state < HTTP_ASKED)
-			finish(c);
+			http_finish(c);
 		hurry(c);
-		settle(c);
-		unpin(c);
+		http_settle(c);
+		http_unpin(c);
 	}
 }
 
