@@ -15,6 +15,7 @@
 #include "broker/core/core.h"
 #include "broker/doors/mllp.h"
 #include "broker/doors/slots.h"
+#include "failmalloc.h"
 #include "fake_link.h"
 
 #define SUBMISSIONS_MAX 64
@@ -531,6 +532,44 @@ a_peer_that_may_not_send_is_refused(void **state)
 	peer_config.may_send = true;
 }
 
+/* Whatever allocation fails: nothing crashes, nothing leaks, and each message is submitted or its link dropped. */
+static void
+any_allocation_may_fail(void **state)
+{
+	struct buffer frame = big(CONTENT_INLINE_MAX + 5000);
+	struct span all = buffer_span(&frame);
+	size_t n;
+
+	(void)state;
+	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
+	for (n = 1;; n++) {
+		bool opened, tried;
+
+		submitted_count = 0;
+		failmalloc_at(n);
+		opened = fake_link_open(&link_, &mllp_handler, door, &peer);
+		if (opened) {
+			fake_link_text(&link_, "noise" MESSAGE("A") "\vMSH|cut" MESSAGE("B"));
+			fake_link_input(&link_, span_cut(all, 0, 40000));
+			fake_link_input(&link_, span_cut(all, 40000, all.len));
+			fake_workers_run();
+		}
+		for (size_t i = 0; i < submitted_count; i++)
+			verdict(i, ANSWER_ACCEPT, i + 1, NULL);
+		tried = failmalloc_off();
+		assert_true(!opened || link_.dropped || link_.closing || submitted_count == 5);
+		assert_true(!tried || (submitted_count == 5 && !link_.dropped));
+		fake_link_end(&link_, LINK_RESET);
+		for (size_t i = 0; i < submitted_count; i++)
+			if (submitted[i].submission)
+				verdict(i, ANSWER_NONE, 1, NULL);
+		if (tried)
+			break;
+	}
+	assert_true(n > 10);
+	buffer_fini(&frame);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -560,6 +599,7 @@ main(void)
 		T(the_last_byte_of_the_other_side_ends_after_the_answers),
 		T(any_split_gives_the_same),
 		T(a_peer_that_may_not_send_is_refused),
+		T(any_allocation_may_fail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
