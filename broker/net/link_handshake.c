@@ -5,6 +5,7 @@
  * No byte of what was refused is looked at. A resumed session is matched anew, and its certificate's end looked at anew: the verification behind
  * it may be hours old.
  */
+#include <string.h>
 #include <time.h>
 
 #include <event2/event.h>
@@ -46,10 +47,12 @@ log_identity(struct log_line *line, const struct tls_identity *identity)
 void
 link_refuse(struct link *link, const char *reason, const struct tls_identity *identity)
 {
+	/* Load balancers look at a port every few seconds: that is nothing to warn of. */
+	bool probe = strcmp(reason, "closed") == 0 && BIO_number_read(SSL_get_rbio(link->ssl)) == 0;
 	struct log_line line;
 
 	metric_add(metric_series(METRIC_HANDSHAKES_REFUSED, reason), 1);
-	log_begin(&line, EVENT_HANDSHAKE_REFUSED);
+	log_begin(&line, probe ? EVENT_PROBED : EVENT_HANDSHAKE_REFUSED);
 	log_where(&line, link);
 	log_text(&line, "reason", reason);
 	if (identity)

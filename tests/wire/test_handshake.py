@@ -54,6 +54,14 @@ def test_another_authority(broker, stranger):
     assert broker.wait_log("handshake-refused", reason="unknown authority", issuer=same_name.issuer)
 
 
+def test_port_check_is_no_alarm(broker):
+    """A load balancer connects and closes, all day: counted, and not a warning."""
+    for _ in range(3):
+        socket.create_connection(("127.0.0.1", broker.ports["mllp"]), 5).close()
+    assert broker.wait_log("probed").level == "info"
+    assert not broker.log("handshake-refused")
+
+
 def test_no_certificate(broker):
     refused(broker, None)
     assert broker.wait_log("handshake-refused", reason="no certificate")
