@@ -11,67 +11,11 @@
 
 #include <cmocka.h>
 
-#include "broker/content/content.h"
-#include "broker/core/core.h"
 #include "broker/doors/mllp.h"
 #include "broker/doors/slots.h"
 #include "failmalloc.h"
+#include "fake_intake.h"
 #include "fake_link.h"
-
-#define SUBMISSIONS_MAX 64
-
-/* A core that waits to be told what to say. */
-static struct {
-	const struct submission *submission;
-	core_done_fn *done;
-	void *arg;
-} submitted[SUBMISSIONS_MAX];
-static size_t submitted_count;
-static bool quota_passed;
-static uint64_t charged;
-
-void
-core_submit(struct core *core, const struct submission *submission, core_done_fn *done, void *arg)
-{
-	(void)core;
-	assert_true(submitted_count < SUBMISSIONS_MAX);
-	submitted[submitted_count].submission = submission;
-	submitted[submitted_count].done = done;
-	submitted[submitted_count++].arg = arg;
-}
-
-bool
-peer_charge_junk(struct peer *peer, uint64_t bytes, uint64_t at_us)
-{
-	(void)peer;
-	(void)at_us;
-	charged += bytes;
-	return quota_passed;
-}
-
-/* Enough of content for a door: the header, and what is an acknowledgement. */
-void
-content_judge(struct span bytes, const struct config_peer *peer, const char *listener, struct arena *arena,
-    struct content *content)
-{
-	(void)peer;
-	(void)arena;
-	assert_string_equal(listener, "hl7");
-	hl7_header_read(&content->header, bytes);
-	content->kind = span_eq_str(content->header.type, "ACK") ? CONTENT_STRAY : CONTENT_MESSAGE;
-	content->facts.control_id = content->header.field[10];
-}
-
-static void
-verdict(size_t i, enum answer answer, uint64_t seq, const struct fault *fault)
-{
-	struct verdict v = { .answer = answer, .seq = seq, .time_us = 1700000000123456, .fault = fault };
-
-	assert_true(i < submitted_count);
-	assert_non_null(submitted[i].submission);
-	submitted[i].submission = NULL;
-	submitted[i].done(submitted[i].arg, &v);
-}
 
 static struct config_peer peer_config = {
 	.name = "chu-demo", .max_size = 1 << 20, .max_in_flight = 8, .may_send = true, .junk_quota = 1 << 20
@@ -117,6 +61,14 @@ teardown(void **state)
 	assert_int_equal(slots.used, 0);
 	mllp_door_free(door);
 	return 0;
+}
+
+/* A link that knows what was changed of its peer. */
+static void
+reopen(void)
+{
+	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
+	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
 }
 
 #define MESSAGE(id) "\vMSH|^~\\&|LIS|CHU|DUI|EHPAD|20251121||ORU^R01|" id "|P|2.5\rPID|1\r\x1c\r"
@@ -299,9 +251,8 @@ a_frame_past_the_cap_is_refused_and_the_link_closed(void **state)
 	struct buffer frame = big(3000);
 
 	(void)state;
-	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
 	peer_config.max_size = 1000;
-	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
+	reopen();
 	fake_link_input(&link_, buffer_span(&frame));
 	assert_int_equal(submitted_count, 1);
 	assert_int_equal(submitted[0].submission->fault->code, FAULT_TOO_LARGE);
@@ -391,9 +342,8 @@ static void
 an_end_block_without_cr_ends_a_frame_of_the_lenient_after_a_second(void **state)
 {
 	(void)state;
-	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
 	peer_config.lenient = LENIENT_NO_END_CR;
-	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
+	reopen();
 	fake_link_text(&link_, "\vMSH|^~\\&|LIS|CHU|||||ORU^R01|A|P|2.5\r\x1c");
 	assert_int_equal(submitted_count, 0);
 	assert_true(fake_timer_fire());
@@ -428,22 +378,20 @@ answers_that_are_not_read_hold_back_reading(void **state)
 	assert_int_equal(submitted_count, 2);
 }
 
-static bool idle;
-
 static void
-become_idle(void *arg)
+become_idle(void *idle)
 {
-	(void)arg;
-	idle = true;
+	*(bool *)idle = true;
 }
 
 static void
 stopping_answers_what_is_in_flight(void **state)
 {
+	bool idle = false;
+
 	(void)state;
-	idle = false;
 	fake_link_text(&link_, MESSAGE("A") "\vMSH|half");
-	mllp_door_stop(door, become_idle, NULL);
+	mllp_door_stop(door, become_idle, &idle);
 	assert_false(link_.closing);
 	verdict(0, ANSWER_ACCEPT, 1, NULL);
 	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AA|A"));
