@@ -26,26 +26,37 @@ begins_segment(struct span rest, uint8_t separator)
 	return rest.len == NAME_LEN || rest.ptr[NAME_LEN] == separator || is_end(rest.ptr[NAME_LEN]);
 }
 
+/* Whether the run of LF at ${at} ends a segment: what stands behind it decides. */
+static bool
+run_ends_segment(struct span message, size_t at, uint8_t separator)
+{
+	while (at < message.len && message.ptr[at] == '\n')
+		at++;
+	return at == message.len || message.ptr[at] == '\r' ||
+	       begins_segment(span_cut(message, at, message.len), separator);
+}
+
 void
 segment_end_to_cr(struct buffer *out, struct span message)
 {
-	uint8_t separator = message.len > NAME_LEN ? message.ptr[NAME_LEN] : '|';
+	uint8_t separator;
 	bool open = false; /* bytes since the last end */
 
+	while (message.len && is_end(message.ptr[0]))
+		message = span_cut(message, 1, message.len);
+	separator = message.len > NAME_LEN ? message.ptr[NAME_LEN] : '|';
 	for (size_t i = 0; i < message.len; i++) {
 		uint8_t c = message.ptr[i];
-		struct span rest = span_cut(message, i + 1, message.len);
+		bool data = !is_end(c) || (c == '\n' && open && !run_ends_segment(message, i, separator));
 
-		if (c == '\n' && rest.len && !is_end(rest.ptr[0]) && !begins_segment(rest, separator) &&
-		    open) {
+		if (data)
 			buffer_append_byte(out, c);
-		} else if (!is_end(c)) {
-			buffer_append_byte(out, c);
-			open = true;
-		} else if (open) {
+		else if (open)
 			buffer_append_byte(out, '\r');
-			open = false;
-		}
+		/* A run of LF is data or end as a whole. */
+		while (data && c == '\n' && i + 1 < message.len && message.ptr[i + 1] == '\n')
+			buffer_append_byte(out, message.ptr[++i]);
+		open = data;
 	}
 	if (open)
 		buffer_append_byte(out, '\r');

@@ -2,8 +2,9 @@
 /*
  * Segment ends made CR, for files that were written by an editor.
  *
- * CR, LF and CRLF each end a segment, but an LF only where what follows looks like a segment's begin (a name and the field separator, or
- * nothing), another end, or the end of the file; any other LF is data of its field and stays. Blank lines go; the last segment gets its end.
+ * CR, LF and CRLF each end a segment, but a run of LF only where what follows it looks like a segment's begin (a name and the field
+ * separator, or an end), a CR, or the end of the file; any other is data of its field and stays. Blank lines go; the last segment gets
+ * its end.
  */
 #pragma once
 

@@ -22,6 +22,7 @@
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
+#include "broker/store/segment.h"
 #include "broker/views/trace_read.h"
 #include "broker/views/trace_store.h"
 #include "codecs/digest.h"
@@ -29,6 +30,7 @@
 #define BATCH_RECORDS  1024		   /* per transaction */
 #define RECORD_MEMORY  ((size_t)256 << 20) /* facts of one record, decoded; freed with it */
 #define WAIT_MS	       200		   /* how soon a stop or a rebuild is noticed */
+#define REMOVED_MAX    64		   /* removals seen before the rows are looked through */
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS   30000
 #define NICE	       10
@@ -54,7 +56,9 @@ struct trace {
 	struct trace_store *store;
 	struct trace_position position; /* as committed in the database */
 	struct arena arena;
-	bool prune;	      /* the journal removed a segment: rows may have to go */
+	bool prune;		       /* the journal removed segments: rows may have to go */
+	uint32_t removed[REMOVED_MAX]; /* which */
+	size_t removed_count;
 	uint64_t rebuild;     /* the rebuild under way, 0: none */
 	uint64_t rebuild_end; /* it is done when this record has been seen */
 	bool failure_told;
@@ -146,11 +150,24 @@ open_store(struct trace *trace)
 	}
 }
 
+/* A removal is recorded before the segment goes: what lies there is as good as gone. */
+static void
+note_removal(struct trace *trace, const struct record *record)
+{
+	struct segment_removal removal;
+
+	if (record->head.type != RECORD_REMOVED)
+		return;
+	trace->prune = true;
+	if (trace->removed_count < REMOVED_MAX && segment_removal_decode(record->facts, &removal))
+		trace->removed[trace->removed_count++] = removal.number;
+}
+
 /* Records into the open transaction until the batch is full or the journal ends. 0, JOURNAL_END, -errno. */
 static int
 fill_batch(struct trace *trace, struct trace_position *position)
 {
-	for (unsigned n = 0; n < BATCH_RECORDS; n++) {
+	for (unsigned n = 0; n < BATCH_RECORDS && trace->removed_count < REMOVED_MAX; n++) {
 		uint64_t committed = journal_committed(trace->journal);
 		struct record record;
 		int r;
@@ -161,8 +178,7 @@ fill_batch(struct trace *trace, struct trace_position *position)
 			position->seen = committed; /* what is damaged is passed over */
 		if (r)
 			return r;
-		if (record.head.type == RECORD_REMOVED)
-			trace->prune = true;
+		note_removal(trace, &record);
 		if ((r = trace_store_put(trace->store, &record, &trace->arena)) != 0)
 			return r;
 		if (position->seen < record.head.seq)
@@ -184,16 +200,19 @@ project(struct trace *trace)
 	end = fill_batch(trace, &position);
 	if (end < 0)
 		return end;
-	if (trace->prune && end == JOURNAL_END) {
-		if ((r = trace_store_prune(trace->store, trace->journal)) != 0)
+	if (trace->prune && (end == JOURNAL_END || trace->removed_count == REMOVED_MAX)) {
+		r = trace_store_prune(trace->store, trace->journal, trace->removed, trace->removed_count);
+		if (r)
 			return r;
 		pruned = true;
 	}
 	if ((r = trace_store_commit(trace->store, &position)) != 0)
 		return r;
 	trace->position = position;
-	if (pruned)
+	if (pruned) {
 		trace->prune = false;
+		trace->removed_count = 0;
+	}
 	/* Who waits for a record of a removal wants the rows gone too. */
 	if (!trace->prune)
 		publish(trace, position.seen, true);

@@ -486,7 +486,7 @@ trace_store_put(struct trace_store *store, const struct record *record, struct a
 	int r;
 
 	/* What cannot be read (a newer broker's) leaves a row with what the head says. */
-	if (record->facts.len) {
+	if (record->facts.len && record->head.type != RECORD_REMOVED) {
 		r = facts_decode(record->facts, arena, &facts);
 		if (r < 0)
 			return r;
@@ -543,39 +543,64 @@ next_rows(struct trace_store *store, bool messages, uint64_t after, uint64_t seq
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? (ssize_t)count : trace_errno(rc);
 }
 
+/* What a prune asks of each row. */
+struct prune {
+	struct trace_store *store;
+	struct journal *journal;
+	const uint32_t *removed;
+	size_t count;
+	uint64_t seqs[PRUNE_CHUNK];
+};
+
+static bool
+is_gone(const struct prune *prune, uint64_t seq)
+{
+	struct journal_place place;
+
+	if (journal_find(prune->journal, seq, &place) != 0)
+		return true;
+	for (size_t i = 0; i < prune->count; i++)
+		if (place.segment == prune->removed[i])
+			return true;
+	return false;
+}
+
 static int
-prune_table(struct trace_store *store, struct journal *journal, bool messages, uint64_t seqs[PRUNE_CHUNK])
+prune_table(struct prune *prune, bool messages)
 {
 	uint64_t after = 0;
 	ssize_t count;
 
-	while ((count = next_rows(store, messages, after, seqs)) > 0) {
+	while ((count = next_rows(prune->store, messages, after, prune->seqs)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
-			struct journal_place place;
-			int r = journal_find(journal, seqs[i], &place);
+			int r = 0;
 
-			if (r == JOURNAL_ABSENT)
-				r = drop_row(store, seqs[i], messages);
+			if (is_gone(prune, prune->seqs[i]))
+				r = drop_row(prune->store, prune->seqs[i], messages);
 			if (r)
 				return r;
 		}
-		after = seqs[count - 1];
+		after = prune->seqs[count - 1];
 	}
 	return (int)count;
 }
 
 int
-trace_store_prune(struct trace_store *store, struct journal *journal)
+trace_store_prune(struct trace_store *store, struct journal *journal, const uint32_t *removed, size_t count)
 {
-	uint64_t *seqs = malloc(PRUNE_CHUNK * sizeof(*seqs));
+	struct prune *prune = malloc(sizeof(*prune));
 	int r;
 
-	if (!seqs)
+	if (!prune)
 		return -ENOMEM;
-	r = prune_table(store, journal, true, seqs);
+	prune->store = store;
+	prune->journal = journal;
+	prune->removed = removed;
+	prune->count = count;
+	r = prune_table(prune, true);
 	if (!r)
-		r = prune_table(store, journal, false, seqs);
-	free(seqs);
+		r = prune_table(prune, false);
+	free(prune);
 	return r;
 }
 

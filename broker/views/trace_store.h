@@ -47,8 +47,12 @@ void trace_store_rollback(struct trace_store *store);
 int trace_store_put(struct trace_store *store, const struct record *record, struct arena *arena)
     __attribute__((warn_unused_result));
 
-/* Remove the rows of records that ${journal} no longer has. */
-int trace_store_prune(struct trace_store *store, struct journal *journal) __attribute__((warn_unused_result));
+/*
+ * Remove the rows of records that ${journal} no longer has, or has only in the ${count} segments of ${removed}: their removal is recorded
+ * before they go.
+ */
+int trace_store_prune(struct trace_store *store, struct journal *journal, const uint32_t *removed,
+    size_t count) __attribute__((warn_unused_result));
 
 /* Rows of all tables. */
 int trace_store_rows(struct trace_store *store, uint64_t *rowsp) __attribute__((warn_unused_result));
