@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small share of what tests/campaign does for hours: a few kills under load, everything acknowledged must be there."""
+import pathlib
+import subprocess
+import sys
+
+KILL9 = pathlib.Path(__file__).resolve().parent / "kill9.py"
+
+
+def test_few_kills():
+    run = subprocess.run([sys.executable, KILL9, "--kills", "4", "--megabytes", "10"], capture_output=True, text=True, timeout=240)
+    print(run.stdout)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "0 broken promises" in run.stdout
+
+
+def test_usage():
+    assert subprocess.run([sys.executable, KILL9, "--kills", "0"], capture_output=True).returncode == 2
+    assert subprocess.run([sys.executable, KILL9, "--help"], capture_output=True).returncode == 0
