@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The queue of one destination: an index into the journal, 16 bytes an entry, in journal order.
+ * The queue of one destination: an index into the journal, in journal order.
+ *
+ * The latest 4,096 entries take 16 bytes each, all before them about 5 (queue_block.h). Nothing of it is paged out to a file: what waits
+ * weighs at least 1 KiB in a queue's greatest size, so that bounds its index too, to less than 2 % of it (mostly a half), and an index in memory is
+ * listed and settled on the loop without waiting for a disk.
  *
  * An entry waits, is being settled (its outcome is decided and not yet on disk) or is settled. The latest settled ones are remembered, so
  * that a repeated acknowledgement can be told what stands; older ones are forgotten in blocks. While the journal is replayed entries may come
