@@ -175,8 +175,12 @@ static void
 show_done(struct control_request *request)
 {
 	uint64_t id = request->line.id;
+	struct journal_place place;
 
-	if (request->result == TRACE_ABSENT)
+	if (request->result == TRACE_ABSENT && journal_find(request->with->journal, id, &place) == 0)
+		control_fail(request, "busy", "the view has not come so far as %llu yet; ask again",
+		    (unsigned long long)id);
+	else if (request->result == TRACE_ABSENT)
 		control_fail(request, "absent", "no record %llu: it never was, or its retention is over",
 		    (unsigned long long)id);
 	else if (request->result)

@@ -9,6 +9,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -254,6 +256,30 @@ def test_the_socket_is_the_brokers_alone(lasting, brokers, authority, configurat
     assert not path.exists()
     told = lasting.liaison("status")
     assert told.returncode == 2 and "is liaisond running?" in told.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("group, admitted", [(0, True), (65534, False)])
+def test_others_are_admitted_by_their_group(lasting, group, admitted):
+    lasting.folder.chmod(0o755)
+    code = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+            "s.sendall(b'{\"command\":\"peers\"}\\n'); print(s.recv(65536).decode())")
+    told = subprocess.run([sys.executable, "-c", code, str(lasting.folder / "control.sock")], user=65534, group=group, extra_groups=[],
+                          capture_output=True, text=True, timeout=20, cwd="/")
+    assert (told.returncode == 0 and '"kind":"peer"' in told.stdout) == admitted, told
+    assert admitted or "PermissionError" in told.stderr
+
+
+def test_the_longest_path_that_the_configuration_takes(brokers, authority, configuration):
+    one = brokers(configuration)
+    folder = one.folder / ("d" * (107 - len(str(one.folder / "control.sock")) - 1))
+    folder.mkdir()
+    render = configuration.render
+    configuration.render = lambda *a: render(*a).replace("control.sock", folder.name + "/control.sock")
+    one.start()
+    assert one.liaison("peers").returncode == 0
+    assert one.stop() == 0
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("line", [
