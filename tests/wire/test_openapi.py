@@ -52,3 +52,31 @@ def test_the_schemas_refuse(change):
     jsonschema.Draft202012Validator(schema).validate(good)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema).validate({**good, **change})
+
+
+class Answer:
+    """One that is as described, but for what is given."""
+
+    def __init__(self, status=200, body=b'{"inboxes":[]}', **headers):
+        self.status, self.body = status, body
+        self.headers = {"content-type": "application/json", "cache-control": "no-store", "x-content-type-options": "nosniff",
+                        "date": "now", **{name.replace("_", "-"): value for name, value in headers.items()}}
+
+
+PROBLEM = b'{"type":"urn:liaison:problem:overload","title":"Busy","status":503,"detail":"Busy.","code":"overload"}'
+
+
+def test_an_answer_as_described():
+    openapi.check("GET", "/v1/inboxes", Answer())
+    openapi.check("GET", "/v1/inboxes", Answer(503, PROBLEM, content_type="application/problem+json", retry_after="5"))
+
+
+@pytest.mark.parametrize("answer", [
+    Answer(206), Answer(body=b"{}"), Answer(body=b'{"inboxes":[],"more":1}'), Answer(content_type="text/html"),
+    Answer(cache_control="public"), Answer(503, PROBLEM, content_type="application/problem+json"),
+    Answer(503, PROBLEM.replace(b"503", b"500"), content_type="application/problem+json", retry_after="5"),
+    Answer(503, PROBLEM, content_type="application/problem+json", retry_after="soon"),
+], ids=["status", "member missing", "member too many", "media type", "cache", "no retry", "other status within", "retry"])
+def test_an_answer_that_is_not_as_described(answer):
+    with pytest.raises((AssertionError, ValueError, jsonschema.ValidationError)):
+        openapi.check("GET", "/v1/inboxes", answer)

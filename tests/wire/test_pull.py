@@ -8,24 +8,11 @@ import time
 
 import pytest
 
-from liaison_harness import openapi
 from liaison_harness.broker import wait_until
 from liaison_harness.hl7 import message
 from liaison_harness.mllp import frame
-from liaison_harness.pull import Pull
 
 CDA = b'<?xml version="1.0" encoding="UTF-8"?>\n<ClinicalDocument xmlns="urn:hl7-org:v3"><title>Examen</title></ClinicalDocument>\n'
-
-
-@pytest.fixture(autouse=True)
-def described(monkeypatch):
-    ask = Pull.request
-
-    def request(self, method, path, *arguments, **options):
-        answer = ask(self, method, path, *arguments, **options)
-        openapi.check(method, path, answer)
-        return answer
-    monkeypatch.setattr(Pull, "request", request)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reader of inboxes over HTTPS: Debian's own http.client, nothing of the broker's."""
+"""A reader of inboxes over HTTPS: Debian's own http.client, nothing of the broker's. Each answer must be as conf/doc/openapi.yaml says."""
 import http.client
 import json
 
+from . import openapi
 from .mllp import client_context
 
 PATIENCE = 70  # a long poll lasts up to 60 s
@@ -30,7 +31,9 @@ class Pull:
 
     def request(self, method, path, body=None, headers=None):
         self.connection.request(method, path, body=body, headers=headers or {})
-        return Answer(self.connection.getresponse())
+        answer = Answer(self.connection.getresponse())
+        openapi.check(method, path, answer)
+        return answer
 
     def get(self, path, **headers):
         return self.request("GET", path, headers=headers)
