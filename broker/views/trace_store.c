@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
 
 #include <sqlite3.h>
 
@@ -17,7 +16,6 @@
 
 #define TRACE_APPLICATION 0x4c545243 /* "LTRC": a database of somebody else is not written into */
 #define TRACE_VERSION	  1	     /* raised with every change of the tables or of what a row is made of */
-#define PRUNE_CHUNK	  4096
 
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
@@ -45,10 +43,6 @@ enum statement {
 	PUT_DOCUMENT,
 	PUT_HOP,
 	DROP_DOCUMENTS,
-	DROP_MESSAGE,
-	DROP_HOP,
-	LIST_MESSAGES,
-	LIST_HOPS,
 	PUT_META,
 	STATEMENTS,
 };
@@ -59,10 +53,6 @@ static const char *const statement_texts[STATEMENTS] = {
 	[PUT_DOCUMENT] = "INSERT OR REPLACE INTO document VALUES(?,?,?,?,?,?)",
 	[PUT_HOP] = "INSERT OR REPLACE INTO hop VALUES(?,?,?,?,?,?,?,?,?,?,?)",
 	[DROP_DOCUMENTS] = "DELETE FROM document WHERE seq = ?",
-	[DROP_MESSAGE] = "DELETE FROM message WHERE seq = ?",
-	[DROP_HOP] = "DELETE FROM hop WHERE record = ?",
-	[LIST_MESSAGES] = "SELECT seq FROM message WHERE seq > ? ORDER BY seq LIMIT ?",
-	[LIST_HOPS] = "SELECT record FROM hop WHERE record > ? ORDER BY record LIMIT ?",
 	[PUT_META] = "INSERT OR REPLACE INTO meta VALUES(?,?)",
 };
 
@@ -511,97 +501,10 @@ trace_store_put(struct trace_store *store, const struct record *record, struct a
 	}
 }
 
-/* Remove the row ${seq} of a message with its documents, or of a hop. */
-static int
-drop_row(struct trace_store *store, uint64_t seq, bool message)
+struct sqlite3 *
+trace_store_db(struct trace_store *store)
 {
-	struct row row;
-	int r;
-
-	row_begin(&row, store->statements[message ? DROP_MESSAGE : DROP_HOP]);
-	row_number(&row, seq);
-	if ((r = row_end(&row)) != 0 || !message)
-		return r;
-	row_begin(&row, store->statements[DROP_DOCUMENTS]);
-	row_number(&row, seq);
-	return row_end(&row);
-}
-
-/* The next sequences behind ${after} of one table: how many, or -errno. */
-static ssize_t
-next_rows(struct trace_store *store, bool messages, uint64_t after, uint64_t seqs[PRUNE_CHUNK])
-{
-	sqlite3_stmt *s = store->statements[messages ? LIST_MESSAGES : LIST_HOPS];
-	size_t count = 0;
-	int rc;
-
-	sqlite3_bind_int64(s, 1, (int64_t)after);
-	sqlite3_bind_int64(s, 2, PRUNE_CHUNK);
-	while ((rc = sqlite3_step(s)) == SQLITE_ROW && count < PRUNE_CHUNK)
-		seqs[count++] = (uint64_t)sqlite3_column_int64(s, 0);
-	sqlite3_reset(s);
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? (ssize_t)count : trace_errno(rc);
-}
-
-/* What a prune asks of each row. */
-struct prune {
-	struct trace_store *store;
-	struct journal *journal;
-	const uint32_t *removed;
-	size_t count;
-	uint64_t seqs[PRUNE_CHUNK];
-};
-
-static bool
-is_gone(const struct prune *prune, uint64_t seq)
-{
-	struct journal_place place;
-
-	if (journal_find(prune->journal, seq, &place) != 0)
-		return true;
-	for (size_t i = 0; i < prune->count; i++)
-		if (place.segment == prune->removed[i])
-			return true;
-	return false;
-}
-
-static int
-prune_table(struct prune *prune, bool messages)
-{
-	uint64_t after = 0;
-	ssize_t count;
-
-	while ((count = next_rows(prune->store, messages, after, prune->seqs)) > 0) {
-		for (ssize_t i = 0; i < count; i++) {
-			int r = 0;
-
-			if (is_gone(prune, prune->seqs[i]))
-				r = drop_row(prune->store, prune->seqs[i], messages);
-			if (r)
-				return r;
-		}
-		after = prune->seqs[count - 1];
-	}
-	return (int)count;
-}
-
-int
-trace_store_prune(struct trace_store *store, struct journal *journal, const uint32_t *removed, size_t count)
-{
-	struct prune *prune = malloc(sizeof(*prune));
-	int r;
-
-	if (!prune)
-		return -ENOMEM;
-	prune->store = store;
-	prune->journal = journal;
-	prune->removed = removed;
-	prune->count = count;
-	r = prune_table(prune, true);
-	if (!r)
-		r = prune_table(prune, false);
-	free(prune);
-	return r;
+	return store->db;
 }
 
 int

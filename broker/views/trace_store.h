@@ -49,10 +49,13 @@ int trace_store_put(struct trace_store *store, const struct record *record, stru
 
 /*
  * Remove the rows of records that ${journal} no longer has, or has only in the ${count} segments of ${removed}: their removal is recorded
- * before they go.
+ * before they go. In trace_prune.c.
  */
 int trace_store_prune(struct trace_store *store, struct journal *journal, const uint32_t *removed,
     size_t count) __attribute__((warn_unused_result));
 
 /* Rows of all tables. */
 int trace_store_rows(struct trace_store *store, uint64_t *rowsp) __attribute__((warn_unused_result));
+
+/* The connection, for statements that are not needed at every record. */
+struct sqlite3 *trace_store_db(struct trace_store *store);
