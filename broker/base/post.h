@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 struct post_item {
 	struct post_item *next; /* the queue's while posted */
 	void (*run)(struct post_item *item);
@@ -14,10 +16,19 @@ struct post_item {
 struct poster {
 	/* Thread-safe, never fails, never blocks on I/O. ${item} belongs to the loop until its run is called. */
 	void (*post)(struct poster *self, struct post_item *item);
+	/* Thread-safe: take ${item} out again before it is run; false when it is not waiting. NULL: this poster cannot. */
+	bool (*unpost)(struct poster *self, struct post_item *item);
 };
 
 static inline void
 post(struct poster *poster, struct post_item *item)
 {
 	poster->post(poster, item);
+}
+
+/* True: ${item} will not run and is the caller's again. */
+static inline bool
+unpost(struct poster *poster, struct post_item *item)
+{
+	return poster->unpost && poster->unpost(poster, item);
 }

@@ -117,6 +117,26 @@ loop_post(struct poster *poster, struct post_item *item)
 	pthread_mutex_unlock(&loop->lock);
 }
 
+static bool
+loop_unpost(struct poster *poster, struct post_item *item)
+{
+	struct loop *loop = (struct loop *)poster; /* the first member */
+	struct post_item **at;
+
+	pthread_mutex_lock(&loop->lock);
+	for (at = &loop->first; *at && *at != item; at = &(*at)->next)
+		;
+	if (*at) {
+		*at = item->next;
+		if (loop->last == &item->next)
+			loop->last = at;
+	} else {
+		item = NULL;
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return item != NULL;
+}
+
 int
 loop_new(struct loop **loopp)
 {
@@ -128,6 +148,7 @@ loop_new(struct loop **loopp)
 		return rc;
 	signal(SIGPIPE, SIG_IGN);
 	loop->poster.post = loop_post;
+	loop->poster.unpost = loop_unpost;
 	loop->last = &loop->first;
 	loop->scratch = malloc(LOOP_SCRATCH);
 	loop->base = event_base_new();

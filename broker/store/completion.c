@@ -2,7 +2,7 @@
 /*
  * What is done goes back to the loop thread: one item is posted, however many records wait, and their callbacks run in the order of the queue.
  *
- * The item may still lie in the loop's queue when the journal is closed; it then belongs to nobody and frees itself.
+ * The item may still lie in the loop's queue when the journal is closed: closing takes it out; where the poster cannot, it frees itself.
  */
 #include <stdlib.h>
 

@@ -101,10 +101,10 @@ journal_alloc(const struct journal_options *options)
 }
 
 static void
-courier_drop(struct courier *courier)
+courier_drop(struct poster *poster, struct courier *courier)
 {
-	if (courier->posted)
-		courier->journal = NULL; /* the loop still has it: it frees itself there */
+	if (courier->posted && !unpost(poster, &courier->item))
+		courier->journal = NULL; /* the loop is about to run it: it frees itself there */
 	else
 		free(courier);
 }
@@ -118,8 +118,8 @@ journal_free(struct journal *journal)
 	committer_free(journal);
 	if (journal->ahead.state == AHEAD_READY)
 		disk_close(journal->ahead.fd);
-	courier_drop(journal->done_courier);
-	courier_drop(journal->state_courier);
+	courier_drop(journal->options.poster, journal->done_courier);
+	courier_drop(journal->options.poster, journal->state_courier);
 	pthread_cond_destroy(&journal->commit_wake);
 	pthread_cond_destroy(&journal->keeper_wake);
 	pthread_cond_destroy(&journal->ahead_changed);

@@ -91,6 +91,45 @@ test_posts_keep_their_order(void **state)
 	loop_free(order.loop);
 }
 
+struct counted {
+	struct post_item item;
+	unsigned runs;
+};
+
+static void
+counted_run(struct post_item *item)
+{
+	((struct counted *)item)->runs++;
+}
+
+/* First, middle and last are taken out again; the others run, one posted behind them as well. */
+static void
+test_unposted_items_do_not_run(void **state)
+{
+	struct counted counted[6] = { 0 };
+	struct loop *loop;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop), 0);
+	assert_false(unpost(loop_poster(loop), &counted[0].item));
+	for (unsigned i = 0; i < 5; i++) {
+		counted[i].item.run = counted_run;
+		post(loop_poster(loop), &counted[i].item);
+	}
+	for (unsigned i = 0; i < 5; i += 2) {
+		assert_true(unpost(loop_poster(loop), &counted[i].item));
+		assert_false(unpost(loop_poster(loop), &counted[i].item));
+	}
+	counted[5].item.run = counted_run;
+	post(loop_poster(loop), &counted[5].item);
+	loop_stop(loop);
+	assert_int_equal(loop_run(loop), 0);
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(counted[i].runs, i == 1 || i == 3 || i == 5);
+	assert_false(unpost(loop_poster(loop), &counted[5].item));
+	loop_free(loop);
+}
+
 static void
 test_stop_before_run(void **state)
 {
@@ -239,6 +278,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_posts_keep_their_order),
+		cmocka_unit_test(test_unposted_items_do_not_run),
 		cmocka_unit_test(test_stop_before_run),
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_signals),
