@@ -187,11 +187,18 @@ may_read(const struct http_connection *c)
 	return c->link && c->state <= HTTP_BODY;
 }
 
+/* Answers to pipelined requests wait for their reader, not in memory. */
+static bool
+has_room(const struct http_connection *c)
+{
+	return c->state != HTTP_IDLE || link_output(c->link) < LINK_LOW_WATER;
+}
+
 static void
 read_requests(struct http_connection *c, struct span *input)
 {
 	c->reading = true;
-	while (may_read(c) && input->len)
+	while (may_read(c) && has_room(c) && input->len)
 		if (!read_step(c, input))
 			break;
 	/* A body's end is told without further input. */
@@ -208,7 +215,7 @@ http_settle(struct http_connection *c)
 
 	if (c->reading)
 		return;
-	while (c->rest.len && may_read(c)) {
+	while (c->rest.len && may_read(c) && has_room(c)) {
 		size_t before = c->rest.len;
 
 		input = buffer_span(&c->rest);
@@ -217,7 +224,7 @@ http_settle(struct http_connection *c)
 	}
 	if (c->rest.len == 0 && c->rest.cap)
 		buffer_fini(&c->rest);
-	if (c->ended && may_read(c))
+	if (c->ended && may_read(c) && c->rest.len == 0)
 		http_finish(c); /* what is open of a request will never be complete */
 	if (c->server->stopping && c->state == HTTP_IDLE)
 		http_finish(c);
