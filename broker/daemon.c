@@ -389,7 +389,7 @@ daemon_free(struct daemon *daemon)
 	if (!daemon)
 		return;
 	judge_stop(daemon->judge);
-	workers_free(daemon->workers);
+	workers_stop(daemon->workers); /* freed below: a step that is told may try to hand on the next */
 	for (size_t i = 0; daemon->entrances && i < daemon->config->listener_count; i++) {
 		listener_free(daemon->entrances[i].listener);
 		mllp_door_free(daemon->entrances[i].mllp);
@@ -404,6 +404,7 @@ daemon_free(struct daemon *daemon)
 	if (daemon->loop)
 		loop_drain(daemon->loop);
 	control_free(daemon->control);
+	workers_free(daemon->workers);
 	core_free(daemon->core);
 	judge_free(daemon->judge);
 	peers_free(daemon->peers);

@@ -89,7 +89,7 @@ workers_new(struct workers **workersp, size_t threads, size_t queue_max, struct 
 }
 
 void
-workers_free(struct workers *workers)
+workers_stop(struct workers *workers)
 {
 	if (!workers)
 		return;
@@ -99,6 +99,15 @@ workers_free(struct workers *workers)
 	pthread_mutex_unlock(&workers->lock);
 	for (size_t i = 0; i < workers->count; i++)
 		pthread_join(workers->threads[i], NULL);
+	workers->count = 0;
+}
+
+void
+workers_free(struct workers *workers)
+{
+	if (!workers)
+		return;
+	workers_stop(workers);
 	pthread_cond_destroy(&workers->wake);
 	pthread_mutex_destroy(&workers->lock);
 	free(workers);

@@ -27,7 +27,10 @@ enum {
 int workers_new(struct workers **workersp, size_t threads, size_t queue_max, struct poster *poster)
     __attribute__((warn_unused_result));
 
-/* Finish what is queued, join the threads, free. NULL is harmless. */
+/* Finish what is queued and join the threads; what is submitted from then on is refused. What is done still lies in the poster. */
+void workers_stop(struct workers *workers);
+
+/* workers_stop, and free. NULL is harmless for both. */
 void workers_free(struct workers *workers);
 
 /* 0: run and then done will be called. WORKERS_FULL: neither. */

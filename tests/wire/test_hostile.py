@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers that mean harm, or behave as if: what they may not reach, hold or bring down."""
+import socket
+import struct
 import time
 
 from liaison_harness.hl7 import message
-from liaison_harness.mllp import Closed, Mllp
+from liaison_harness.mllp import Closed, Mllp, frame
 
 
 def https(broker, identity):
@@ -11,6 +13,27 @@ def https(broker, identity):
     client = Mllp(broker.ports["pull"], identity, broker.authority.pem)
     broker.clients.append(client)
     return client
+
+
+def request(client, path, **headers):
+    rows = [f"GET {path} HTTP/1.1", "Host: liaison"] + [f"{name}: {value}" for name, value in headers.items()]
+    client.send("\r\n".join(rows + ["", ""]).encode())
+
+
+def abort(client):
+    """End with a reset, as a machine that dies does."""
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def fill(broker, identity, count, **fields):
+    """So many messages, sent at once, accepted in their order."""
+    client = broker.mllp(identity)
+    contents = [message(**fields) for _ in range(count)]
+    client.send(b"".join(frame(content) for content in contents))
+    for content in contents:
+        ack = client.ack(20)
+        assert ack.code == "AA" and f"|{ack.control}|".encode() in content, ack.raw
 
 
 def count_answers(client, status, wanted, seconds=10):
@@ -32,3 +55,16 @@ def test_pipelined_requests_wait_for_their_reader(broker, authority):
     assert count_answers(client, 200, 1500) == 1500
     client.send(b"GET /v1/inboxes HTTP/1.1\r\nHost: liaison\r\n\r\n")
     assert count_answers(client, 200, 1501) == 1501
+
+
+def test_stop_while_workers_serve_clients_that_left(broker, authority):
+    """What workers still did for them is given back: a leak is told at exit."""
+    fill(broker, authority.chu, 1000)
+    leaving = [https(broker, authority.ehpad) for _ in range(12)]
+    for client in leaving:
+        request(client, "/v1/inboxes/ehpad/items?limit=1000")
+    time.sleep(0.03)
+    for client in leaving:
+        abort(client)
+    time.sleep(0.03)
+    assert broker.stop() == 0
