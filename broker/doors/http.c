@@ -90,7 +90,7 @@ http_enter(struct http_connection *c, enum http_state state)
 		[HTTP_HEAD] = limits->head_ms,
 		[HTTP_BODY] = limits->body_ms,
 		[HTTP_ASKED] = HTTP_ASKED_MS,
-		[HTTP_SENDING] = 0, /* the link's bound on slow readers */
+		[HTTP_SENDING] = 0, /* the link's bound on slow readers; pace() */
 	};
 
 	c->state = state;
@@ -327,6 +327,9 @@ deadline(void *arg)
 
 		c->keep = false;
 		http_problem(c, &problem);
+	} else if (c->state == HTTP_SENDING) {
+		c->state = HTTP_CLOSING;
+		link_drop(c->link, LINK_SLOW_READER);
 	} else if (c->state == HTTP_ASKED) {
 		link_drop(c->link, LINK_DEADLINE); /* our own disk did not answer in time */
 	} else {

@@ -4,8 +4,8 @@
  *
  * Pipelined requests wait: what came with one read is kept, further reading is held back until the response is on its way. Every state has
  * an absolute deadline: idle_ms before a request, head_ms for its head, body_ms for its body; the service bounds its own work, the link
- * bounds the reading of responses. A request that is not HTTP gets the status the codec says and the connection is closed.
- * Errors are problem details (RFC 9457). No policy, no routes: a service has those.
+ * bounds the reading of responses; what is past large_size must be read at large_rate. A request that is not HTTP gets the status the codec
+ * says and the connection is closed. Errors are problem details (RFC 9457). No policy, no routes: a service has those.
  */
 #pragma once
 

@@ -11,6 +11,7 @@
 
 #define PIECE_SIZE ((size_t)64 << 10)
 #define HEAD_SIZE  ((size_t)4 << 10)
+#define GRACE_MS   2000u /* before the least rate of large answers counts */
 
 /* Who gave the response's content may have it back. */
 void
@@ -75,6 +76,16 @@ common_fields(
 	return n;
 }
 
+/* Large content holds a large slot until it is sent: it must be read as fast as a large message must be sent. */
+static void
+pace(struct http_connection *c, uint64_t size)
+{
+	const struct config_limits *limits = &c->server->options.context.config->limits;
+
+	if (c->link && size > limits->large_size)
+		link_deadline(c->link, GRACE_MS + size / (limits->large_rate / 1000 + 1));
+}
+
 static void
 start_response(struct http_connection *c, const struct http_response *response)
 {
@@ -101,6 +112,7 @@ start_response(struct http_connection *c, const struct http_response *response)
 		c->left = SPAN_EMPTY;
 	}
 	http_enter(c, HTTP_SENDING);
+	pace(c, response->body.bytes.len);
 	if (buffer_failed(&out) || link_send(c->link, buffer_span(&out)) != 0)
 		http_drop(c);
 	buffer_fini(&out);

@@ -68,3 +68,20 @@ def test_stop_while_workers_serve_clients_that_left(broker, authority):
         abort(client)
     time.sleep(0.03)
     assert broker.stop() == 0
+
+
+def test_a_reader_that_does_not_read_gives_its_large_slot_back(brokers, configuration, authority):
+    """Large content is read at large_rate or not at all: else few readers would stop every large message."""
+    configuration.limits.update(large_slots=1, large_rate="16M")
+    broker = brokers(configuration).start()
+    large = message(filler=12 << 20)
+    assert broker.mllp(authority.chu).ask(large, 30).code == "AA"
+    lazy = https(broker, authority.ehpad)
+    request(lazy, "/v1/messages/2")
+    broker.wait_log("read-content", id=2)
+    eager = broker.pull(authority.ehpad)
+    assert eager.message(2).status == 503
+    line = broker.wait_log("disconnected", 8, end="slow-reader")
+    assert int(line["seconds"]) <= 5
+    answer = eager.message(2)
+    assert (answer.status, answer.body) == (200, large)
