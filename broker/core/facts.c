@@ -137,6 +137,20 @@ facts_encode(const struct facts *facts, struct buffer *out)
 		encode_document(&facts->documents[i], out);
 }
 
+size_t
+facts_size(const struct facts *facts)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < COUNT(fields); i++)
+		size += ((const struct span *)((const char *)facts + fields[i].offset))->len;
+	for (size_t i = 0; i < facts->authority_count; i++)
+		size += facts->authorities[i].len;
+	for (size_t i = 0; i < facts->document_count; i++)
+		size += document_size(&facts->documents[i]);
+	return size;
+}
+
 static bool
 decode_text(const struct text_field *table, size_t count, void *into, uint16_t tag, struct span value)
 {

@@ -71,6 +71,9 @@ struct facts {
 
 void facts_encode(const struct facts *facts, struct buffer *out);
 
+/* At least so many bytes will facts_encode append. */
+size_t facts_size(const struct facts *facts);
+
 enum {
 	FACTS_MALFORMED = 1,
 };

@@ -355,6 +355,14 @@ accept(struct pending *p)
 	decision.routes = buffer_span(&rows);
 	r = encode(p, &decision);
 	buffer_fini(&rows);
+	if (r && s->facts && facts_size(s->facts) > FACTS_ROOM) {
+		p->to_count = 0;
+		p->parked = false;
+		/* The same bytes will fail again: not AR. */
+		refuse_with(
+		    p, FAULT_MEMORY, NULL, "its header and its documents' titles are longer than is kept");
+		return;
+	}
 	/* The window's memory is taken before the journal's word, so that what is taken is also remembered. */
 	if (r == 0 && p->keyed)
 		r = duplicates_put(core->duplicates, p->key, SEQ_PLACEHOLDER);

@@ -85,3 +85,20 @@ def test_a_reader_that_does_not_read_gives_its_large_slot_back(brokers, configur
     assert int(line["seconds"]) <= 5
     answer = eager.message(2)
     assert (answer.status, answer.body) == (200, large)
+
+
+def oru(documents, title):
+    return message(kind="ORU^R01", body="PID|1||4711\r" + "\r".join(
+        f"OBX|{i + 1}|ED|11488-4^{title}^LN||^TEXT^XML^Base64^QUJD" for i in range(documents)))
+
+
+def test_facts_past_their_ceiling_are_the_contents_fault(broker, authority):
+    """What can never be journalled is not answered with "resend later"; what fits is listed."""
+    sender = broker.mllp(authority.chu)
+    for content in (oru(1000, "t" * 5000), message(application="A" * (5 << 20))):
+        ack = sender.ask(content, 20)
+        assert (ack.code, ack.errors[0].code) == ("AE", "207"), ack.raw
+    assert sender.ask(oru(1000, "t" * 900), 20).code == "AA"
+    listed = broker.pull(authority.ehpad).items("ehpad", limit=1000)
+    assert listed.status == 200 and len(listed.body) < 1100000
+    assert [item["document_count"] for item in listed.json["items"]] == [1000]
