@@ -27,7 +27,7 @@ struct queue {
 	struct items tail;
 	uint32_t tail_open; /* entries of the tail that are not settled */
 	size_t open;	    /* entries not settled */
-	uint64_t kib;	    /* of those */
+	uint64_t kib;	    /* of entries that wait */
 	bool replaying;
 	struct items late; /* while replaying: what came behind its place, in any order */
 };
@@ -222,7 +222,7 @@ append(struct queue *queue, struct queue_item item)
 		return r;
 	queue->tail_open++;
 	queue->open++;
-	queue->kib += item.kib;
+	queue->kib += item.state == QUEUE_WAITING ? item.kib : 0;
 	return 0;
 }
 
@@ -327,15 +327,20 @@ queue_state(const struct queue *queue, uint64_t seq, enum outcome *outcome)
 	return item.state;
 }
 
-/* Find ${seq} in state ${from} and put it in state ${to}. */
+/* Find ${seq} in state ${from} and put it in state ${to}; one of them is WAITING. */
 static bool
 change(struct queue *queue, uint64_t seq, enum queue_state from, enum queue_state to, enum outcome outcome)
 {
+	struct queue_item item;
 	struct place place;
 
-	if (!find(queue, seq, &place) || get(queue, place).state != from)
+	if (!find(queue, seq, &place))
+		return false;
+	item = get(queue, place);
+	if (item.state != from)
 		return false;
 	set(queue, place, to, outcome);
+	queue->kib += to == QUEUE_WAITING ? item.kib : -(uint64_t)item.kib;
 	return true;
 }
 
@@ -358,7 +363,6 @@ queue_settled(struct queue *queue, uint64_t seq)
 		return false;
 	set(queue, place, QUEUE_SETTLED, item.outcome);
 	queue->open--;
-	queue->kib -= item.kib;
 	if (place.block == queue->count)
 		queue->tail_open--;
 	else if (--queue->blocks[place.block]->open == 0)

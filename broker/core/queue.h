@@ -57,5 +57,7 @@ size_t queue_list(const struct queue *queue, uint64_t after, struct queue_entry 
 /* The oldest entry that waits and is not being settled; false when there is none. */
 bool queue_first(const struct queue *queue, struct queue_entry *entry);
 
-size_t queue_count(const struct queue *queue);	 /* not settled */
-uint64_t queue_bytes(const struct queue *queue); /* of those, rounded up */
+size_t queue_count(const struct queue *queue); /* not settled */
+
+/* Of what waits and is not being settled, each rounded up to 1 KiB. */
+uint64_t queue_bytes(const struct queue *queue);

@@ -445,7 +445,14 @@ test_settlement(void **state)
 	fake_commit(0);
 	assert_int_equal(core_waiting_count(core, 0), 0);
 	assert_int_equal(core_waiting_count(core, 1), 3);
-	/* Past the greatest size. */
+	/* Past the greatest size: as many as it takes, the oldest first, and no more while those are on their way. */
+	fake.disk_total = 12000;
+	core_expire(core);
+	core_expire(core);
+	fake_commit(0);
+	assert_int_equal(core_waiting_count(core, 1), 2);
+	assert_int_equal(core_waiting(core, 1, 0, seqs, 4), 2);
+	assert_int_equal(seqs[0], sent[1].seq);
 	fake.disk_total = 4096;
 	core_expire(core);
 	fake_commit(0);

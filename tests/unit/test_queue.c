@@ -220,7 +220,7 @@ model_check_all(struct queue *q)
 			first = seq;
 		if (model[seq].state == QUEUE_WAITING || model[seq].state == QUEUE_SETTLING) {
 			open++;
-			bytes += model[seq].size;
+			bytes += model[seq].state == QUEUE_WAITING ? model[seq].size : 0;
 		}
 	}
 	assert_int_equal(queue_count(q), open);
