@@ -152,6 +152,7 @@ stop(void *arg)
 	log_commit(&line);
 	(void)sd_notify(0, "STOPPING=1");
 	core_stop(daemon->core);
+	journal_hurry(daemon->journal);
 	control_stop(daemon->control);
 	for (size_t i = 0; i < daemon->config->listener_count; i++) {
 		struct entrance *entrance = &daemon->entrances[i];

@@ -440,17 +440,23 @@ take_option(struct pulling *p, int option)
 	}
 }
 
-/* What goes together and what does not. */
-static bool
-agrees(const struct pulling *p)
+/* Why these options do not go together; NULL when they do. */
+static const char *
+disagreement(const struct pulling *p)
 {
 	if (!p->from.to || !p->from.certificate || !p->from.key || !p->from.authorities)
-		return false;
-	if (p->reject)
-		return p->inbox && p->code && !p->accept && !p->into && !p->follow;
-	if (p->code || p->text || (p->accept && !p->into))
-		return false;
-	return p->inbox || (!p->into && !p->follow && !p->wait_s);
+		return "--from, --cert, --key and --ca are all needed";
+	if (!p->inbox && (p->into || p->follow || p->wait_s || p->reject))
+		return "say which --inbox; without one only the inboxes are listed";
+	if (p->reject && (p->accept || p->into || p->follow))
+		return "--reject goes with --inbox, --code and --text alone";
+	if (p->reject && !p->code)
+		return "--reject needs a --code";
+	if (!p->reject && (p->code || p->text))
+		return "--code and --text go with --reject";
+	if (p->accept && !p->into)
+		return "--accept needs --into: what is accepted must first be saved";
+	return NULL;
 }
 
 int
@@ -470,7 +476,11 @@ cli_pull(const struct cli *cli, int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (!take_option(&p, option))
 			return cli_usage(cli);
-	if (optind != argc || !agrees(&p))
+	if (optind != argc)
 		return cli_usage(cli);
+	if (disagreement(&p)) {
+		cli_fail(cli, 0, "%s", disagreement(&p));
+		return cli_usage(cli);
+	}
 	return run(&p);
 }

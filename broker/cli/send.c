@@ -69,14 +69,27 @@ read_file(const struct cli *cli, const char *path, struct buffer *out)
 	return fd < 0 || n != 0 ? CLI_COULD_NOT : 0;
 }
 
-static void
-note_sent(struct sending *s, struct span message)
+/* An acknowledgement is never answered: nothing is waited for. */
+static bool
+is_answered(const struct hl7_header *header)
 {
-	struct sent *sent = &s->waiting[(s->first + s->count++) % s->pipeline];
+	return !span_eq_str(header->type, "ACK") && !span_eq_str(header->type, "MCF");
+}
+
+static void
+note_sent(struct sending *s, const char *path, struct span message)
+{
+	struct sent *sent = &s->waiting[(s->first + s->count) % s->pipeline];
 	struct hl7_header header;
 	struct span control;
 
 	hl7_header_read(&header, message);
+	if (!is_answered(&header)) {
+		cli_fail(s->cli, 0, "%s: is itself an acknowledgement, which no listener answers", path);
+		s->bad++;
+		return;
+	}
+	s->count++;
 	control = span_cut(header.field[10], 0, CONTROL_MAX);
 	memcpy(sent->control, control.len ? control.ptr : (const uint8_t *)"", control.len);
 	sent->control_len = control.len;
@@ -149,7 +162,7 @@ send_file(struct sending *s, const char *path)
 	while (!r && s->count >= s->pipeline)
 		r = await_answer(s);
 	if (!r) {
-		note_sent(s, buffer_span(&message));
+		note_sent(s, path, buffer_span(&message));
 		r = tls_client_write(s->client, buffer_span(&frame));
 	}
 	buffer_fini(&file);

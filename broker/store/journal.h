@@ -203,3 +203,6 @@ void journal_status(struct journal *journal, struct journal_status *status);
  * long. 0: all well; JOURNAL_DAMAGED; -errno.
  */
 int journal_verify(struct journal *journal, struct buffer *report) __attribute__((warn_unused_result));
+
+/* The broker stops: a journal_verify under way ends behind the segment it reads, with -ECANCELED. Thread-safe. */
+void journal_hurry(struct journal *journal);

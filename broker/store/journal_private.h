@@ -10,6 +10,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -111,6 +112,7 @@ struct journal {
 	bool commit_started, keeper_started, retention_started;
 	bool stopping;	      /* journal_close runs: commit what is queued, then end */
 	bool keeper_stopping; /* and then the keeper */
+	atomic_bool hurried;  /* journal_hurry was called */
 
 	struct segment **segments;
 	size_t segment_count, segment_cap;

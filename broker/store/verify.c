@@ -368,6 +368,12 @@ missing_judge(struct verify *verify)
 	}
 }
 
+void
+journal_hurry(struct journal *journal)
+{
+	atomic_store(&journal->hurried, true);
+}
+
 int
 journal_verify(struct journal *journal, struct buffer *report)
 {
@@ -382,6 +388,10 @@ journal_verify(struct journal *journal, struct buffer *report)
 	pthread_mutex_unlock(&journal->lock);
 	r = sha256_init(&verify.sha);
 	while (r == 0) {
+		if (atomic_load(&journal->hurried)) {
+			r = -ECANCELED;
+			break;
+		}
 		pthread_mutex_lock(&journal->lock);
 		more = view_take(journal, number, verify.newest, &view);
 		pthread_mutex_unlock(&journal->lock);

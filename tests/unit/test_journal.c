@@ -49,6 +49,25 @@ verify_well(struct rig *rig)
 	buffer_fini(&report);
 }
 
+/* A broker that stops does not wait for a check of everything. */
+static void
+test_verify_ends_when_hurried(void **state)
+{
+	struct buffer report;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
+	assert_int_equal(rig_put(&rig, 1, 100, RECORD_ACCEPTED, true, NULL), 0);
+	buffer_init(&report, 1 << 20);
+	assert_int_equal(journal_verify(rig.journal, &report), 0);
+	journal_hurry(rig.journal);
+	assert_int_equal(journal_verify(rig.journal, &report), -ECANCELED);
+	buffer_fini(&report);
+	rig_fini(&rig);
+}
+
 static void
 test_reopen_gives_what_was_written(void **state)
 {
@@ -332,6 +351,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reopen_gives_what_was_written),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_verify_ends_when_hurried),
 		cmocka_unit_test(test_group_commit_keeps_order),
 		cmocka_unit_test(test_cursor_follows),
 		cmocka_unit_test(test_threads),
