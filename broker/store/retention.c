@@ -167,6 +167,19 @@ removal_judge(struct pass *pass, size_t i)
 	return 0;
 }
 
+/*
+ * An outcome is not dropped before the message it settles: that one may lie in an older segment that is kept because of its damage, and would wait
+ * again after the next start.
+ */
+static bool
+outlived(const struct pass *pass, const struct record_head *head)
+{
+	struct journal_place place;
+
+	return head->type == RECORD_OUTCOME && journal_find(pass->journal, head->ref, &place) == 0 &&
+	       place.segment < pass->segment->number;
+}
+
 /* Ask for the fates of what was gathered, and carry. */
 static int
 gathered_judge(struct pass *pass)
@@ -181,6 +194,8 @@ gathered_judge(struct pass *pass)
 	for (size_t i = 0; r == 0 && i < pass->count; i++) {
 		if (pass->heads[i].type == RECORD_REMOVED)
 			r = removal_judge(pass, i);
+		else if (pass->fates[i] == FATE_DROP && outlived(pass, &pass->heads[i]))
+			pass->fates[i] = FATE_CARRY;
 		if (r == 0 && pass->fates[i] != FATE_DROP)
 			r = carry(pass, pass->offsets[i], pass->fates[i] == FATE_CARRY_BODILESS);
 	}

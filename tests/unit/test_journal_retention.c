@@ -380,6 +380,50 @@ test_damage_is_kept(void **state)
 	rig_fini(&rig);
 }
 
+/* What was said of a message goes no earlier than the message, which may lie in a segment that is kept: it would count as waiting again. */
+static void
+test_outcomes_outlive(void **state)
+{
+	struct journal_place place;
+	struct record_head head;
+	struct judge judge;
+	struct rig rig;
+	uint8_t *bytes;
+	unsigned newest;
+	size_t len;
+
+	(void)state;
+	judge_init(&judge);
+	retention_rig(&rig);
+	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
+	many_put(&rig, 1, MANY + 4);
+	assert_int_equal(rig_put(&rig, 51, 100, RECORD_OUTCOME, false, &head), 0);
+	assert_int_equal(head.ref, 52); /* lies beside the damaged one */
+	assert_int_equal(rig_put(&rig, 6, 100, RECORD_OUTCOME, false, &head), 0);
+	assert_int_equal(head.ref, 7); /* goes */
+	many_put(&rig, MANY + 7, MANY + 80);
+	newest = newest_segment(&rig);
+	assert_int_equal(journal_find(rig.journal, MANY + 6, &place), 0);
+	assert_true(place.segment < newest);
+	assert_int_equal(journal_find(rig.journal, 50, &place), 0);
+	rig_close(&rig);
+	bytes = rig_load(rig_segment(&rig, place.segment), &len);
+	bytes[place.offset + 192 + 500] ^= 1;
+	rig_save(rig_segment(&rig, place.segment), bytes, len);
+	free(bytes);
+	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
+	assert_int_equal(rig_put(&rig, MANY, RECORD, RECORD_OPERATOR, false, NULL), 0);
+	assert_int_equal(journal_start_retention(rig.journal, judge_by_number, &judge), 0);
+	for (unsigned ms = 0; access(rig_segment(&rig, newest - 1), F_OK) == 0 && ms < PATIENCE; ms += 20)
+		usleep(20000);
+	assert_int_equal(
+	    rig_check(&rig, 52, 52, RECORD), 0); /* kept with its segment, though nobody wants it */
+	assert_int_equal(rig_check(&rig, MANY + 5, 51, 100), 0);
+	assert_int_equal(rig_check(&rig, 7, 7, RECORD), JOURNAL_ABSENT);
+	assert_int_equal(rig_check(&rig, MANY + 6, 6, 100), JOURNAL_ABSENT);
+	rig_fini(&rig);
+}
+
 int
 main(void)
 {
@@ -389,6 +433,7 @@ main(void)
 		cmocka_unit_test(test_killed_meanwhile),
 		cmocka_unit_test(test_refused_writes),
 		cmocka_unit_test(test_damage_is_kept),
+		cmocka_unit_test(test_outcomes_outlive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
