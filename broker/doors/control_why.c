@@ -109,6 +109,14 @@ put_settled(const struct trace_hop *hop, const char *name, struct buffer *out, b
 	buffer_append_str(out, ": nobody took it in time, or the inbox held too much.");
 }
 
+/* Retention leaves the bytes behind only of what waits nowhere, and drops its outcomes. */
+static void
+put_forgotten(const char *name, struct buffer *out)
+{
+	buffer_printf(out,
+	    " It does not wait in inbox %s any more; what became of it there is past its retention.", name);
+}
+
 static void
 put_destinations(const struct control_options *with, const struct trace_message *m, uint64_t now_us,
     struct buffer *out, bool *wellp)
@@ -125,6 +133,8 @@ put_destinations(const struct control_options *with, const struct trace_message 
 		outcome = find_outcome(m, name, &read);
 		if (outcome)
 			put_settled(outcome, name, out, wellp);
+		else if (m->flags & RECORD_BODILESS)
+			put_forgotten(name, out);
 		else
 			put_waiting(with, m, name, read, now_us, out);
 	}
