@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-#define DISK_IOV_MAX 512 /* of IOV_MAX's 1024: what one call is given */
+#define DISK_BLOCK   4096 /* what a bad sector is taken to spoil */
+#define DISK_IOV_MAX 512  /* of IOV_MAX's 1024: what one call is given */
 
 static int
 real_open(const char *path, int flags, mode_t mode)
@@ -79,6 +81,38 @@ disk_read(int fd, uint64_t offset, void *into, size_t len, size_t *gotp)
 		got += (size_t)n;
 	}
 	*gotp = got;
+	return 0;
+}
+
+int
+disk_read_around(int fd, uint64_t offset, void *into, size_t len, size_t *gotp, size_t *unreadable)
+{
+	uint8_t *bytes = into;
+	size_t done = 0, got;
+	int r;
+
+	r = disk_read(fd, offset, into, len, gotp);
+	if (r != -EIO)
+		return r;
+	while (done < len) {
+		uint64_t at = offset + done;
+		size_t n = DISK_BLOCK - (size_t)(at % DISK_BLOCK);
+
+		if (n > len - done)
+			n = len - done;
+		r = disk_read(fd, at, bytes + done, n, &got);
+		if (r == -EIO) {
+			memset(bytes + done, 0, n);
+			got = n;
+			++*unreadable;
+		} else if (r) {
+			return r;
+		}
+		done += got;
+		if (got < n)
+			break;
+	}
+	*gotp = done;
 	return 0;
 }
 

@@ -49,6 +49,13 @@ void disk_close(int fd);
 int disk_read(int fd, uint64_t offset, void *into, size_t len, size_t *gotp)
     __attribute__((warn_unused_result));
 
+/*
+ * The same past sectors that the disk cannot give (EIO): they read as zeros, *${unreadable} counts their blocks. For places where a checksum
+ * will tell; never where zeros mean an end.
+ */
+int disk_read_around(int fd, uint64_t offset, void *into, size_t len, size_t *gotp, size_t *unreadable)
+    __attribute__((warn_unused_result));
+
 /* Write all of ${iov} at ${offset}. The vector is used up (changed). 0 or -errno (then any part may have been written). */
 int disk_write(int fd, uint64_t offset, struct iovec *iov, size_t count) __attribute__((warn_unused_result));
 

@@ -20,12 +20,13 @@ copy_region(int from_fd, int to_fd, uint64_t from, uint64_t to)
 {
 	uint8_t *chunk = malloc(COPY_CHUNK);
 	uint64_t at = 0;
+	size_t unreadable = 0; /* zeros in the copy: there is nothing better */
 	int r = chunk ? 0 : -ENOMEM;
 
 	while (r == 0 && from < to) {
 		size_t n = to - from < COPY_CHUNK ? (size_t)(to - from) : COPY_CHUNK, got;
 
-		r = disk_read(from_fd, from, chunk, n, &got);
+		r = disk_read_around(from_fd, from, chunk, n, &got, &unreadable);
 		if (r == 0)
 			r = disk_write_bytes(to_fd, at, chunk, got);
 		if (got == 0)
@@ -72,7 +73,7 @@ quarantine_region(
 	int out = -1, r;
 
 	/* zeros behind the last byte of a torn tail are not worth a copy; a hole of nothing but zeros is told alone */
-	r = reader_init(&reader, fd, 0, to);
+	r = reader_init(&reader, fd, 0, to, true);
 	if (r == 0) {
 		r = reader_last_byte(&reader, from, to, &end);
 		reader_fini(&reader);

@@ -119,7 +119,7 @@ cursor_segment(struct journal *journal, struct journal_cursor *cursor)
 	}
 }
 
-/* Behind a damaged header: on to the next whole one. */
+/* Behind a damaged record: on to the next whole header. */
 static int
 cursor_resync(struct segment *segment, int fd, uint64_t end, struct journal_cursor *cursor)
 {
@@ -129,12 +129,14 @@ cursor_resync(struct segment *segment, int fd, uint64_t end, struct journal_curs
 	struct reader reader;
 	int r;
 
-	r = reader_init(&reader, fd, segment->seed, end);
+	r = reader_init(&reader, fd, segment->seed, end, true);
 	if (r)
 		return r;
 	r = reader_step(&reader, &cursor->offset, &step, &header, encoded);
 	if (r == 0 && step == READER_END) /* zeros where records should be */
 		cursor->offset = end;
+	else if (r == 0 && step == READER_RECORD) /* a whole header with damaged facts */
+		cursor->offset += record_length(&header);
 	reader_fini(&reader);
 	return r;
 }
@@ -145,10 +147,11 @@ journal_next(
 {
 	struct record_header header = { 0 };
 	struct segment *segment;
-	uint64_t end = 0, before;
+	uint64_t end = 0;
 	int fd, r;
 
 	for (;;) {
+		fd = -1;
 		pthread_mutex_lock(&journal->lock);
 		segment = cursor_segment(journal, cursor);
 		if (segment) {
@@ -158,17 +161,15 @@ journal_next(
 		pthread_mutex_unlock(&journal->lock);
 		if (!segment)
 			return JOURNAL_END;
-		before = cursor->offset;
 		r = segment_use(journal, segment, &fd);
 		if (r == 0)
-			r = journal_read_at(fd, segment->seed, before, end, false, arena, record, &header);
+			r = journal_read_at(
+			    fd, segment->seed, cursor->offset, end, false, arena, record, &header);
 		if (r == 0) {
 			cursor->offset += record_length(&header);
-		} else if (r == JOURNAL_DAMAGED) {
-			/* a whole header with damaged facts is stepped over, anything else is searched past */
+		} else if (r == JOURNAL_DAMAGED ||
+			   (r == -EIO && fd >= 0)) { /* a bad sector: the rest is to be had */
 			r = cursor_resync(segment, fd, end, cursor);
-			if (r == 0 && cursor->offset == before)
-				cursor->offset += record_length(&header);
 			r = r ? r : JOURNAL_DAMAGED;
 		}
 		pthread_mutex_lock(&journal->lock);

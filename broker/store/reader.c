@@ -13,9 +13,10 @@
 #define READER_WINDOW ((size_t)256 << 10)
 
 int
-reader_init(struct reader *reader, int fd, uint32_t seed, uint64_t limit)
+reader_init(struct reader *reader, int fd, uint32_t seed, uint64_t limit, bool around)
 {
-	*reader = (struct reader){ .fd = fd, .seed = seed, .limit = limit, .cap = READER_WINDOW };
+	*reader =
+	    (struct reader){ .fd = fd, .seed = seed, .limit = limit, .around = around, .cap = READER_WINDOW };
 	reader->window = malloc(reader->cap);
 	return reader->window ? 0 : -ENOMEM;
 }
@@ -45,7 +46,7 @@ window_grow(struct reader *reader, size_t len)
 int
 reader_get(struct reader *reader, uint64_t offset, size_t len, const uint8_t **bytesp)
 {
-	size_t want;
+	size_t want, unreadable = 0;
 	int r;
 
 	if (offset > reader->limit || len > reader->limit - offset)
@@ -59,7 +60,11 @@ reader_get(struct reader *reader, uint64_t offset, size_t len, const uint8_t **b
 			want = (size_t)(reader->limit - offset);
 		reader->at = offset;
 		reader->len = 0;
-		r = disk_read(reader->fd, offset, reader->window, want, &reader->len);
+		if (reader->around)
+			r = disk_read_around(
+			    reader->fd, offset, reader->window, want, &reader->len, &unreadable);
+		else
+			r = disk_read(reader->fd, offset, reader->window, want, &reader->len);
 		if (r)
 			return r;
 		if (reader->len < len)

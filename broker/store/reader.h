@@ -18,6 +18,7 @@ struct reader {
 	int fd; /* not owned */
 	uint32_t seed;
 	uint64_t limit; /* nothing behind is looked at */
+	bool around;	/* what the disk cannot give reads as zeros; else it is -EIO */
 	uint8_t *window;
 	size_t cap;
 	uint64_t at; /* what the window holds: bytes [at, at + len) */
@@ -34,8 +35,11 @@ enum {
 	READER_SHORT = 1, /* the file ends before */
 };
 
-/* ${seed}: record_seed of the segment. Allocates a window. 0 or -ENOMEM. */
-int reader_init(struct reader *reader, int fd, uint32_t seed, uint64_t limit)
+/*
+ * ${seed}: record_seed of the segment; ${around}: read around bad sectors, for segments whose end is known. Allocates a window. 0 or
+ * -ENOMEM.
+ */
+int reader_init(struct reader *reader, int fd, uint32_t seed, uint64_t limit, bool around)
     __attribute__((warn_unused_result));
 void reader_fini(struct reader *reader);
 

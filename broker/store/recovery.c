@@ -126,8 +126,9 @@ head_read(struct journal *journal, struct found *file)
 	if (r == 0)
 		r = disk_read(fd, 0, block, sizeof block, &got);
 	disk_close(fd);
+	file->outcome = SEGMENT_HEAD_BAD;
 	if (r)
-		return r;
+		return r == -EIO ? 0 : r; /* a bad sector: as good as a damaged head */
 	file->outcome = segment_head_decode(block, &file->head, &copies);
 	if (file->outcome == SEGMENT_HEAD_OK && file->head.number != file->number)
 		file->outcome = SEGMENT_HEAD_BAD; /* somebody renamed it */
@@ -231,12 +232,16 @@ index_load(struct journal *journal, struct segment *segment, int fd, uint64_t bo
 	    memcmp(foot.id, segment->id, SEGMENT_ID_LEN) != 0 || foot.end > segment->size ||
 	    foot.end + segment_seal_size(foot.count) != segment->size ||
 	    (bound != UINT64_MAX && bound != foot.end))
-		return r;
+		return r == -EIO ? 0 : r; /* what cannot be read is scanned instead */
 	len = SEGMENT_INDEX_HEAD + (size_t)foot.count * SEGMENT_ENTRY_SIZE;
 	bytes = malloc(len);
 	r = bytes ? disk_read(fd, foot.end, bytes, len, &got) : -ENOMEM;
 	if (r == 0)
 		r = index_reserve(&segment->index, foot.count, foot.count);
+	if (r == -EIO) {
+		r = 0;
+		goto out;
+	}
 	if (r || got < len || !segment_is_index(bytes) ||
 	    digest_crc32c(0, span_make(bytes + SEGMENT_INDEX_HEAD, len - SEGMENT_INDEX_HEAD)) !=
 		foot.index_crc)
@@ -426,7 +431,8 @@ segment_scan(struct journal *journal, struct segment *segment, int fd, uint64_t 
 	int r, s;
 
 	r = sha256_init(&scan.sha);
-	s = reader_init(&scan.reader, fd, segment->seed, bound < segment->size ? bound : segment->size);
+	s = reader_init(
+	    &scan.reader, fd, segment->seed, bound < segment->size ? bound : segment->size, !scan.open_ended);
 	r = r ? r : s;
 	if (r == 0)
 		r = scan_run(&scan, bound);
@@ -504,7 +510,7 @@ blank_take(struct journal *journal, const struct found *file, bool newest)
 	if (r == 0)
 		r = disk_open(path, O_RDWR, &fd);
 	if (r == 0)
-		r = reader_init(&reader, fd, 0, file->size);
+		r = reader_init(&reader, fd, 0, file->size, false);
 	if (r == 0)
 		r = reader_last_byte(&reader, 0, file->size, &end);
 	reader_fini(&reader);

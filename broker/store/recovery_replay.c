@@ -112,6 +112,8 @@ carried_tell(struct replay *replay, uint64_t seq)
 			r = journal_read_at(fd, carried->segment->seed, carried->offset,
 			    carried->segment->end, false, &replay->arena, &record, &header);
 		segment_release(replay->journal, carried->segment);
+		if (r == -EIO)
+			r = JOURNAL_DAMAGED; /* a bad sector: the rest is to be had */
 		if (r == JOURNAL_DAMAGED)
 			quarantine_tell(replay->journal, carried->segment->number, carried->offset,
 			    "a carried record is damaged");
@@ -165,7 +167,7 @@ segment_replay(struct replay *replay, struct segment *segment)
 	segment->users++;
 	r = segment_use(replay->journal, segment, &fd);
 	if (r == 0)
-		r = reader_init(&reader, fd, segment->seed, segment->end);
+		r = reader_init(&reader, fd, segment->seed, segment->end, true);
 	if (r)
 		goto out;
 	for (size_t i = 0; r == 0 && i < born->count; i++) {

@@ -121,7 +121,7 @@ carry(struct pass *pass, uint64_t offset, bool bodiless)
 
 	r = journal_read_at(pass->reader.fd, pass->segment->seed, offset, pass->segment->end, !bodiless,
 	    &pass->arena, &record, &header);
-	if (r == JOURNAL_DAMAGED) {
+	if (r == JOURNAL_DAMAGED || r == -EIO) {
 		quarantine_region(pass->journal, pass->reader.fd, pass->segment->number, offset,
 		    offset + RECORD_HEADER_SIZE,
 		    "a record that is still live is damaged: its segment is kept");
@@ -155,7 +155,7 @@ removal_judge(struct pass *pass, size_t i)
 	r = journal_read_at(pass->reader.fd, pass->segment->seed, pass->offsets[i], pass->segment->end, false,
 	    &pass->arena, &record, &header);
 	if (r)
-		return r == JOURNAL_DAMAGED ? PASS_KEEP : r;
+		return r == JOURNAL_DAMAGED || r == -EIO ? PASS_KEEP : r;
 	pthread_mutex_lock(&pass->journal->lock);
 	live = false;
 	if (segment_removal_decode(record.facts, &removal))
@@ -313,7 +313,7 @@ segment_retire(struct journal *journal, struct segment *segment)
 	arena_init(&pass->arena, CARRY_ARENA);
 	r = segment_use(journal, segment, &fd);
 	if (r == 0)
-		r = reader_init(&pass->reader, fd, segment->seed, segment->end);
+		r = reader_init(&pass->reader, fd, segment->seed, segment->end, true);
 	if (r == 0)
 		r = segment_walk(pass);
 	if (pass->ticket.left > 0 || r == 0) {

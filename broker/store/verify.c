@@ -329,8 +329,8 @@ view_verify(struct verify *verify, struct view *view)
 	if (size < view->end)
 		finding(verify, segment->number, size, "the segment's file is cut");
 	view->size = size;
-	r = reader_init(
-	    &view->reader, fd, segment->seed, view->end > SEGMENT_HEAD_SIZE ? view->end : SEGMENT_HEAD_SIZE);
+	r = reader_init(&view->reader, fd, segment->seed,
+	    view->end > SEGMENT_HEAD_SIZE ? view->end : SEGMENT_HEAD_SIZE, true);
 	if (r)
 		return r;
 	r = head_verify(verify, view);

@@ -113,7 +113,7 @@ walk(int fd, uint64_t limit)
 	struct reader reader;
 	bool ok;
 
-	if (reader_init(&reader, fd, record_seed(id), limit) != 0)
+	if (reader_init(&reader, fd, record_seed(id), limit, limit % 2) != 0)
 		return;
 	for (;;) {
 		before = offset;

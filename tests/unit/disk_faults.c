@@ -15,7 +15,8 @@ static struct {
 	size_t nth, counts[REFUSE_KINDS], short_bytes, writes;
 	int error;
 	bool forever, skip_sync, full;
-	uint64_t free_bytes;
+	uint64_t free_bytes, bad_from, bad_to;
+	ino_t bad_file;
 } faults = { .free_bytes = UINT64_MAX };
 
 /* Count one call; whether it is to fail (errno is set). */
@@ -45,7 +46,23 @@ faulty_open(const char *path, int flags, mode_t mode)
 static ssize_t
 faulty_preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
-	return hit(REFUSE_READ) ? -1 : disk_ops_real.preadv(fd, iov, count, offset);
+	uint64_t to = (uint64_t)offset;
+	struct stat st;
+	bool bad;
+
+	if (hit(REFUSE_READ))
+		return -1;
+	for (int i = 0; i < count; i++)
+		to += iov[i].iov_len;
+	pthread_mutex_lock(&lock);
+	bad = faults.bad_file && fstat(fd, &st) == 0 && st.st_ino == faults.bad_file &&
+	      to > faults.bad_from && (uint64_t)offset < faults.bad_to;
+	pthread_mutex_unlock(&lock);
+	if (bad) {
+		errno = EIO;
+		return -1;
+	}
+	return disk_ops_real.preadv(fd, iov, count, offset);
 }
 
 static ssize_t
@@ -249,5 +266,17 @@ faults_no_growth(bool full)
 {
 	pthread_mutex_lock(&lock);
 	faults.full = full;
+	pthread_mutex_unlock(&lock);
+}
+
+void
+faults_bad_sector(const char *path, uint64_t offset, size_t len)
+{
+	struct stat st;
+
+	pthread_mutex_lock(&lock);
+	faults.bad_file = path && stat(path, &st) == 0 ? st.st_ino : 0;
+	faults.bad_from = offset;
+	faults.bad_to = offset + len;
 	pthread_mutex_unlock(&lock);
 }

@@ -47,3 +47,6 @@ void faults_space(uint64_t free_bytes);
 
 /* A write that makes a file longer fails with ENOSPC, and so does allocating: a disk with not one free block. */
 void faults_no_growth(bool full);
+
+/* Reading any of ${len} bytes at ${offset} of the file now at ${path} gives EIO; NULL: no more. */
+void faults_bad_sector(const char *path, uint64_t offset, size_t len);

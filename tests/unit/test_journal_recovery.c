@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting on what a crash, a bad disk or a stranger left: every whole record is read, every loss is told, nothing is invented. */
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include "broker/store/bytes.h"
 #include "broker/store/record.h"
 #include "broker/store/segment.h"
+#include "codecs/arena.h"
 #include "codecs/buffer.h"
 #include "tests/unit/disk_faults.h"
 #include "tests/unit/failmalloc.h"
@@ -507,6 +509,116 @@ test_damage_between_segments(void **state)
 	faults_remove();
 }
 
+static size_t
+open_descriptors(void)
+{
+	size_t count = 0;
+	DIR *dir = opendir("/proc/self/fd");
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* A sector that the disk cannot give, in a sealed segment: what lies on it is lost and told, everything else is there. */
+static void
+test_bad_sector(void **state)
+{
+	enum { MANY = 60, BAD = 8192, BAD_LEN = 4096 };
+	size_t readable = 0, lost = 0, followed = 0;
+	struct journal_cursor cursor = { 0 };
+	struct journal_place place;
+	struct record record;
+	struct arena arena;
+	uint64_t seen = 0;
+	struct rig rig;
+
+	(void)state;
+	faults_install();
+	rig_init_fast(&rig);
+	rig.options.segment_size = SMALL_FILE;
+	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
+	for (uint64_t n = 1; n <= MANY; n++)
+		assert_int_equal(rig_put(&rig, n, 1000, RECORD_ACCEPTED, true, NULL), 0);
+	rig_close(&rig);
+	faults_bad_sector(rig_segment(&rig, 2), BAD, BAD_LEN);
+	assert_int_equal(rig_open(&rig, count_replayed, &seen), 0);
+	assert_true(rig_quarantined(&rig) > 0);
+	for (uint64_t n = 1; n <= MANY; n++) {
+		int r = rig_check(&rig, n, n, 1000);
+
+		assert_int_equal(journal_find(rig.journal, n, &place), 0);
+		if (place.segment == 2 && place.offset + 1700 > BAD && place.offset < BAD + BAD_LEN) {
+			assert_true(r == 0 || r == -EIO || r == JOURNAL_DAMAGED);
+			lost += r != 0;
+			continue;
+		}
+		assert_int_equal(r, 0);
+		assert_true(seen & (uint64_t)1 << n);
+		readable++;
+	}
+	assert_true(lost >= 2 && lost <= 5);
+	arena_init(&arena, 1 << 20);
+	while (journal_next(rig.journal, &cursor, &arena, &record) == 0)
+		followed++;
+	arena_fini(&arena);
+	assert_true(followed >= readable && followed < MANY);
+	assert_int_equal(verify(&rig, "segment=2"), JOURNAL_DAMAGED);
+	rig_close(&rig);
+
+	faults_bad_sector(rig_segment(&rig, 2), 0, BAD_LEN); /* its head: known from the next one */
+	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
+	for (uint64_t n = 1; n <= MANY; n++)
+		assert_int_equal(rig_check(&rig, n, n, 1000), 0);
+	rig_fini(&rig);
+	faults_remove();
+}
+
+/* Any one call refused while starting: the start fails or copes, and the next one finds all. */
+static void
+test_refused_while_starting(void **state)
+{
+	static const enum refused_call calls[] = { REFUSE_OPEN, REFUSE_READ, REFUSE_WRITE, REFUSE_FDATASYNC,
+		REFUSE_FSYNC, REFUSE_FTRUNCATE, REFUSE_RENAME, REFUSE_UNLINK, REFUSE_MKDIR };
+	struct rig kept, killed, trial;
+	size_t descriptors;
+
+	(void)state;
+	few_make(&kept, &killed);
+	rig_init_fast(&trial);
+	trial.options = killed.options;
+	trial.options.directory = trial.directory;
+	trial.options.poster = &trial.poster.poster;
+	trial.options.arg = &trial;
+	descriptors = open_descriptors();
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		for (int sealed = 0; sealed < 2; sealed++)
+			for (size_t nth = 1;; nth++) {
+				size_t made;
+				int r;
+
+				rig_copy(sealed ? &kept : &killed, &trial);
+				faults_at(calls[i], nth, nth % 2 ? EIO : ENOSPC, false);
+				r = rig_open(&trial, NULL, NULL);
+				made = faults_count(calls[i]);
+				if (r == 0)
+					rig_close(&trial);
+				faults_none();
+				assert_int_equal(open_descriptors(), descriptors);
+				assert_int_equal(rig_open(&trial, NULL, NULL), 0);
+				for (uint64_t n = 1; n <= FEW; n++)
+					assert_int_equal(rig_check(&trial, n, n, SMALL), 0);
+				assert_int_equal(verify(&trial, NULL), 0);
+				rig_close(&trial);
+				if (made < nth)
+					break;
+			}
+	rig_fini(&trial);
+	few_drop(&kept, &killed);
+}
+
 /* Bytes of a first write whose head never arrived: told, left, not taken for a prepared segment. */
 static void
 test_torn_first_write(void **state)
@@ -607,6 +719,8 @@ main(void)
 		cmocka_unit_test(test_purged_keeps_the_chain),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_damage_between_segments),
+		cmocka_unit_test(test_bad_sector),
+		cmocka_unit_test(test_refused_while_starting),
 		cmocka_unit_test(test_torn_first_write),
 		cmocka_unit_test(test_killed_often),
 		cmocka_unit_test(test_no_memory),
