@@ -120,7 +120,7 @@ log_message(struct log_line *line, const struct mllp_slot *slot, uint64_t seq)
 		type_text(header, type);
 		log_text(line, "type", type);
 		log_span(line, "control", header->field[10]);
-		log_span(line, "processing", header->processing);
+		log_span(line, "processing", span_cut(header->processing, 0, 1));
 		log_span(line, "application", header->field[3]);
 		log_span(line, "facility", header->field[4]);
 	}

@@ -1,11 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers that mean harm, or behave as if: what they may not reach, hold or bring down."""
+import hashlib
+import re
 import socket
 import struct
 import time
 
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from liaison_harness.broker import Broker, wait_until
+from liaison_harness.configuration import Configuration
 from liaison_harness.hl7 import message
 from liaison_harness.mllp import Closed, Mllp, frame
+
+
+@pytest.fixture(scope="module")
+def http_broker(authority):
+    """One for many scenarios, with one message, seq 2, in the inbox of `ehpad`; `other` reads an inbox of its own."""
+    configuration = Configuration()
+    authority.other = authority.issue("other")
+    configuration.peer("chu", authority.chu)
+    configuration.peer("ehpad", authority.ehpad, may=["read"], max_connections=64)
+    configuration.peer("other", authority.other, may=["read"], max_connections=64)
+    configuration.inbox("ehpad", readers=["ehpad"])
+    configuration.inbox("other", readers=["other"])
+    configuration.route("all", to=["ehpad"])
+    broker = Broker(authority, configuration).start()
+    try:
+        fill(broker, authority.chu, 1)
+        yield broker
+        broker.close_clients()
+        assert broker.stop() == 0
+    finally:
+        broker.clean()
 
 
 def https(broker, identity):
@@ -102,3 +130,119 @@ def test_facts_past_their_ceiling_are_the_contents_fault(broker, authority):
     listed = broker.pull(authority.ehpad).items("ehpad", limit=1000)
     assert listed.status == 200 and len(listed.body) < 1100000
     assert [item["document_count"] for item in listed.json["items"]] == [1000]
+
+
+REQUEST = b"Host: liaison\r\n"
+SMUGGLED = b"GET /v1/inboxes HTTP/1.1\r\nHost: liaison\r\n\r\n"
+
+
+@pytest.mark.parametrize("status, raw", [
+    (400, b"POST / HTTP/1.1\r\n" + REQUEST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (400, b"POST / HTTP/1.1\r\n" + REQUEST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n12345"),
+    (400, b"POST / HTTP/1.1\r\n" + REQUEST + b"Content-Length: +5\r\n\r\n12345"),
+    (400, b"POST / HTTP/1.1\r\n" + REQUEST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
+    (400, b"POST / HTTP/1.1\r\n" + REQUEST + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"),
+    (400, b"POST / HTTP/1.1\r\n" + REQUEST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n"),
+    (400, b"GET / HTTP/1.1\nHost: liaison\n\n"),
+    (400, b"GET / HTTP/1.1\r\n" + REQUEST + REQUEST + b"\r\n"),
+    (400, b"GET /v1/inboxes/ehpad%2fitems HTTP/1.1\r\n" + REQUEST + b"\r\n"),
+    (413, b"POST / HTTP/1.1\r\n" + REQUEST + b"Content-Length: 1048577\r\n\r\n"),
+    (413, b"POST / HTTP/1.1\r\n" + REQUEST + b"Expect: 100-continue\r\nContent-Length: 99999999999999999999\r\n\r\n"),
+    (431, b"GET / HTTP/1.1\r\n" + REQUEST + b"X: y\r\n" * 5000 + b"\r\n"),
+], ids=lambda value: None if isinstance(value, bytes) else str(value))
+def test_ambiguous_requests_end_the_connection(http_broker, authority, status, raw):
+    """One answer, then the end: nothing behind it is taken for a request."""
+    client = https(http_broker, authority.ehpad)
+    client.send(raw + SMUGGLED)
+    assert client.ended().count(b"HTTP/1.1 ") == 1
+    assert http_broker.wait_log("request-refused", status=status)
+    client.close()
+
+
+@pytest.mark.parametrize("body", [
+    b'{"accepted":[2,2]}', b'{"accepted":[2],"rejected":[{"seq":2,"code":"X"}]}', b'{"accepted":[2],"accepted":[2]}',
+    b'{"accepted":["2"]}', b'{"accepted":[2.0]}', b'{"accepted":[2e0]}', b'{"accepted":[-2]}', b'{"accepted":[0]}',
+    b'{"accepted":[9007199254740992]}', b'{"accepted":[18446744073709551618]}', b'{"accepted":[2],"more":1}', b'[2]', b'', b'{}{}',
+    b'{"accepted":{"0":2}}', b'{"rejected":[{"seq":2}]}', b'{"rejected":[{"seq":2,"code":""}]}', b'{"rejected":[{"seq":2,"code":"\xff"}]}',
+    b'{"accepted":[2]}\x00', b"[" * 100000, b'{"accepted":' + b"[" * 100000, b'{"accepted":[' + b"2," * 400000 + b"2]}",
+    b'{"accepted":[' + b",".join(b"%d" % n for n in range(1, 10002)) + b"]}", b'{"rejected":[' + b"{}," * 300000 + b"{}]}",
+    b'{"rejected":[{"seq":2,"code":"' + b"x" * 65 + b'"}]}',
+], ids=lambda body: body[:30].decode("latin-1") + f"({len(body)})")
+def test_acknowledgements_are_taken_to_the_letter_or_not_at_all(http_broker, authority, body):
+    reader = http_broker.pull(authority.ehpad)
+    answer = reader.request("POST", "/v1/inboxes/ehpad/ack", body, {"Content-Type": "application/json"})
+    assert answer.status == 400 and answer.json["code"] == "bad-request"
+    assert reader.items("ehpad").json["items"][0]["seq"] == 2, "nothing is settled"
+    http_broker.close_clients()
+
+
+def test_what_is_not_ours_and_what_is_not_there_look_alike(http_broker, authority):
+    def answers(identity, path):
+        client = https(http_broker, identity)
+        request(client, path, Connection="close")
+        return re.sub(rb"Date: [^\r]*", b"", client.ended())
+    seen = {answers(authority.other, path) for path in (
+        "/v1/messages/2", "/v1/messages/1", "/v1/messages/999999", "/v1/messages/2/documents/1", "/v1/messages/x",
+        "/v1/inboxes/ehpad/items", "/v1/inboxes/ehpad/items?wait=60", "/v1/inboxes/none/items", "/v1/none")}
+    assert len(seen) == 1 and seen.pop().startswith(b"HTTP/1.1 404 ")
+    settling = {http_broker.pull(authority.other).ack(name, [2]).body for name in ("ehpad", "none")}
+    assert len(settling) == 1
+    assert http_broker.pull(authority.ehpad).message(2).status == 200
+    http_broker.close_clients()
+
+
+def test_rights(http_broker, authority):
+    """One who reads does not send, one who sends does not read, and it is said who tried."""
+    with pytest.raises((Closed, ConnectionError)):
+        http_broker.mllp(authority.ehpad).ask(message())
+    assert http_broker.wait_log("connection-refused", peer="ehpad")
+    assert http_broker.pull(authority.chu).message(2).status == 403
+    http_broker.close_clients()
+
+
+def test_a_certificate_of_two_peers_is_nobodys(brokers, configuration, authority):
+    """By its subject one peer, by its name another, by its key a third: refused, not guessed."""
+    both = authority.issue("both", dns=["both.example"])
+    key = authority.issue("key")
+    spki = hashlib.sha256(key.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    configuration.peer("by-subject", both)
+    configuration.peer("by-name", both)
+    configuration.peers[-1]["certificates"] = [{"issuer": both.issuer, "san": "dns:both.example"}]
+    configuration.peer("by-key", key)
+    configuration.peers[-1]["certificates"] = [{"spki": f"sha256:{spki}"}]
+    configuration.peer("by-subject-of-key", key)
+    broker = brokers(configuration).start()
+    for identity in (both, key):
+        with pytest.raises((Closed, ConnectionError)):
+            broker.mllp(identity).ask(message())
+    wait_until(lambda: len(broker.log("peer-unknown", why="more than one peer of the configuration has it")) == 2)
+    assert not broker.log("connected")
+
+
+def test_a_certificate_cannot_write_the_log(broker, authority):
+    """Whatever a name holds stays in its line and its quotes (the log is read by its grammar here)."""
+    name = 'x\n2026-11-21T00:00:00.000+00:00 info ready id=1 "\x1b[31m\x7f\u202e\U0001F600=\\"'
+    evil = authority.issue(name, file_name="evil", organisation="CHU d'Évreux\r\nO=chu")
+    with pytest.raises((Closed, ConnectionError)):
+        broker.mllp(evil).ask(message())
+    line = broker.wait_log("peer-unknown")
+    assert "\x1b" not in line.row and len(line["subject"]) > 40
+    assert len(broker.log("ready")) == 1
+
+
+def test_a_message_cannot_write_the_log(broker, authority):
+    sender = broker.mllp(authority.chu)
+    secret = "MORTADELLE"
+    forged = '2026-11-21T00:00:00.000+00:00 info ready id=9 "\x1b[2J'
+    evil = {"application": "G=\t\"", "facility": "C\x00D", "body": f"PID|1||4711||{secret}^ROSE"}
+    assert sender.ask(message(f'A"{forged}', **evil)).code == "AA"
+    for content in (message(f'A"\n{forged}', **evil), message(body=f"{secret}|1"), message(kind=f"{secret}^A01"), message(version=secret), message(processing=secret),
+                    message("X" * 150 + secret * 10), f"{secret}|^~\\&|".encode(), b""):
+        assert sender.ask(content).code == "AE"
+    reader = broker.pull(authority.ehpad)
+    seq = reader.items("ehpad").json["items"][0]["seq"]
+    assert reader.ack("ehpad", rejected=[{"seq": seq, "code": "X\n1", "text": f"not our {secret}"}]).status == 200
+    broker.wait_log("item-rejected", id=seq)
+    assert len(broker.log("ready")) == 1
+    assert secret not in broker.log_text().replace(secret * 10, "")
+    assert secret not in str(broker.metrics())
