@@ -125,11 +125,10 @@ journal_clock_now(struct journal_clock *clock)
 	return now;
 }
 
-void
-clock_format(uint64_t wall_us, char out[static 32])
+/* "YYYY-MM-DDThh:mm:ss.000+hh:mm" of a second. */
+static void
+format_second(time_t seconds, char out[static 32])
 {
-	time_t seconds = (time_t)(wall_us / 1000000);
-	unsigned milliseconds = (unsigned)(wall_us / 1000 % 1000);
 	struct tm tm;
 	long minutes;
 	char sign;
@@ -141,9 +140,29 @@ clock_format(uint64_t wall_us, char out[static 32])
 	if (minutes < 0)
 		minutes = -minutes;
 	/* The moduli change nothing: they tell the compiler that it fits. */
-	(void)snprintf(out, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03u%c%02u:%02u",
+	(void)snprintf(out, 32, "%04u-%02u-%02uT%02u:%02u:%02u.000%c%02u:%02u",
 	    (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
 	    (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
-	    (unsigned)tm.tm_sec % 100, milliseconds, sign, (unsigned)(minutes / 60) % 100,
-	    (unsigned)(minutes % 60));
+	    (unsigned)tm.tm_sec % 100, sign, (unsigned)(minutes / 60) % 100, (unsigned)(minutes % 60));
+}
+
+void
+clock_format(uint64_t wall_us, char out[static 32])
+{
+	/* Log lines come by the hundred thousand a second: only their milliseconds are written anew. */
+	static _Thread_local struct {
+		time_t seconds;
+		char text[32];
+	} last;
+	time_t seconds = (time_t)(wall_us / 1000000);
+	unsigned milliseconds = (unsigned)(wall_us / 1000 % 1000);
+
+	if (last.text[0] == '\0' || last.seconds != seconds) {
+		format_second(seconds, last.text);
+		last.seconds = seconds;
+	}
+	memcpy(out, last.text, sizeof(last.text));
+	out[20] = (char)('0' + milliseconds / 100);
+	out[21] = (char)('0' + milliseconds / 10 % 10);
+	out[22] = (char)('0' + milliseconds % 10);
 }

@@ -4,7 +4,6 @@
  *
  * Invariant of a line in the making: text[0..len) parses by the grammar, and there is room behind it for " cut=1\n".
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "broker/base/clock.h"
@@ -35,6 +34,16 @@ log_level_name(enum log_level level)
 	return names[level];
 }
 
+/* What stands before the fields: it always fits. */
+static void
+append(struct log_line *line, const char *text)
+{
+	size_t len = strlen(text);
+
+	memcpy(line->text + line->len, text, len);
+	line->len += len;
+}
+
 void
 log_begin(struct log_line *line, enum log_event event)
 {
@@ -47,8 +56,11 @@ log_begin(struct log_line *line, enum log_event event)
 	if (line->full)
 		return;
 	clock_format(clock_wall_us(), when);
-	line->len = (size_t)snprintf(
-	    line->text, FIELDS_MAX, "%s %-5s %s", when, log_level_name(info->level), info->name);
+	append(line, when);
+	append(line, " ");
+	append(line, log_level_name(info->level));
+	append(line, info->level == LEVEL_INFO ? "  " : " "); /* "warning" is longer than the column */
+	append(line, info->name);
 }
 
 /* A field for which there is no room: the line says so and takes no more. */
@@ -160,22 +172,31 @@ log_text(struct log_line *line, const char *key, const char *value)
 	put(line, key, span_str(value), LOG_VALUE_MAX);
 }
 
+/* By hand: there are several numbers in each line. */
+static void
+put_number(struct log_line *line, const char *key, bool negative, uint64_t magnitude)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + magnitude % 10);
+	while (magnitude /= 10);
+	if (negative)
+		digits[--at] = '-';
+	put(line, key, span_make(digits + at, sizeof(digits) - at), LOG_VALUE_MAX);
+}
+
 void
 log_u64(struct log_line *line, const char *key, uint64_t value)
 {
-	char digits[24];
-	int n = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
-
-	put(line, key, span_make(digits, (size_t)n), LOG_VALUE_MAX);
+	put_number(line, key, false, value);
 }
 
 void
 log_i64(struct log_line *line, const char *key, int64_t value)
 {
-	char digits[24];
-	int n = snprintf(digits, sizeof(digits), "%lld", (long long)value);
-
-	put(line, key, span_make(digits, (size_t)n), LOG_VALUE_MAX);
+	put_number(line, key, value < 0, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
 void
