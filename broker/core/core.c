@@ -27,7 +27,8 @@ make_queues(struct core *core)
 	core->queue_count = destinations + QUEUE_OWN_COUNT;
 	core->queues = calloc(core->queue_count, sizeof(struct queue *));
 	core->waiting = calloc(destinations * 5 + 1, sizeof(struct metric_series *));
-	if (!core->queues || !core->waiting)
+	core->chosen = calloc(destinations + 1, sizeof(*core->chosen));
+	if (!core->queues || !core->waiting || !core->chosen)
 		return -ENOMEM;
 	core->oldest = core->waiting + destinations;
 	core->delivered = core->oldest + destinations;
@@ -93,6 +94,7 @@ core_free(struct core *core)
 		queue_free(core->queues[i]);
 	free(core->queues);
 	free(core->waiting);
+	free(core->chosen);
 	duplicates_free(core->duplicates);
 	arena_fini(&core->scratch);
 	free(core->marks);

@@ -327,29 +327,36 @@ accept(struct pending *p)
 	struct core *core = p->core;
 	const struct submission *s = p->submission;
 	struct decision decision = { .answer = ANSWER_ACCEPT };
-	struct span *names = arena_calloc(&p->arena, core->config->destination_count + 1, sizeof(*names));
 	struct buffer rows;
+	struct span *names;
 	int r;
 
-	if (!names) {
-		defer(p, -ENOMEM);
-		return;
-	}
 	p->type = RECORD_ACCEPTED;
 	p->answer = ANSWER_ACCEPT;
 	p->fault.code = FAULT_NONE;
 	decision.mode = route_mode(s->peer, s->facts);
 	buffer_init(&rows, DECISION_ROOM / 2);
-	p->to_count = route_choose(
-	    core->config, s->peer, s->facts, decision.mode, p->to, core->config->destination_count, &rows);
+	p->to_count = route_choose(core->config, s->peer, s->facts, decision.mode, core->chosen,
+	    core->config->destination_count, &rows);
 	if (p->to_count == 0 && core->config->unrouted == UNROUTED_REFUSE) {
 		buffer_fini(&rows);
 		refuse_with(p, FAULT_NO_ROUTE, NULL, "no route wants this message");
 		return;
 	}
 	p->parked = decision.parked = p->to_count == 0;
-	for (size_t i = 0; i < p->to_count; i++)
+	names = arena_calloc(&p->arena, p->to_count, sizeof(*names));
+	p->to = p->to_count ? malloc(p->to_count * sizeof(*p->to)) : NULL;
+	if (!names || (p->to_count && !p->to)) {
+		buffer_fini(&rows);
+		p->to_count = 0;
+		p->parked = false;
+		defer(p, -ENOMEM);
+		return;
+	}
+	for (size_t i = 0; i < p->to_count; i++) {
+		p->to[i] = core->chosen[i];
 		names[i] = span_str(core->config->destinations[p->to[i]].name);
+	}
 	decision.to = names;
 	decision.to_count = p->to_count;
 	decision.routes = buffer_span(&rows);
@@ -545,10 +552,7 @@ core_submit(struct core *core, const struct submission *submission, core_done_fn
 {
 	struct pending *p = calloc(1, sizeof(*p));
 
-	if (p)
-		p->to = calloc(core->config->destination_count + 1, sizeof(*p->to));
-	if (!p || !p->to) {
-		free(p);
+	if (!p) {
 		no_memory(core, done, arg);
 		return;
 	}
