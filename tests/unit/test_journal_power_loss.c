@@ -30,6 +30,7 @@ struct run {
 	bool told_then[SCRIPT + 1];
 	uint64_t seqs[SCRIPT + 1];
 	bool happened, kill;
+	bool retain; /* retention runs: only even ones are live */
 };
 
 static void
@@ -98,7 +99,7 @@ left_check(struct run *run, struct rig *left, const char *what, size_t nth)
 	if (r)
 		fail_msg("%s at call %zu: open gives %d", what, nth, r);
 	for (size_t n = 1; n <= SCRIPT; n++) {
-		if (!run->told_then[n])
+		if (!run->told_then[n] || (run->retain && n % 2))
 			continue;
 		r = rig_check(left, run->seqs[n], n, script_size(n));
 		if (r)
@@ -117,9 +118,27 @@ left_check(struct run *run, struct rig *left, const char *what, size_t nth)
 	rig_close(left);
 }
 
+static int
+judge_even(void *arg, const struct record_head *heads, size_t count, enum journal_fate *fates)
+{
+	(void)arg;
+	for (size_t i = 0; i < count; i++) /* content n has ref n + 1 */
+		fates[i] = heads[i].ref % 2 ? FATE_CARRY : FATE_DROP;
+	return 0;
+}
+
+/* Let retention remove something. */
+static void
+retention_wait(struct rig *rig)
+{
+	for (unsigned ms = 0; ms < 3000 && access(rig_segment(rig, 2), F_OK) == 0; ms += 10)
+		usleep(10000);
+	assert_int_equal(access(rig_segment(rig, 2), F_OK), -1);
+}
+
 /* One run with the power going at call ${nth}; 0: never. The number of calls there were. */
 static size_t
-run_once(size_t nth, uint64_t seed)
+run_once(size_t nth, uint64_t seed, bool retain)
 {
 	struct run *run = calloc(1, sizeof *run);
 	size_t calls;
@@ -130,8 +149,13 @@ run_once(size_t nth, uint64_t seed)
 	power_rig(&run->left);
 	power_world(run->rig.directory);
 	power_at(nth, moment, run);
+	run->retain = retain;
+	run->rig.options.retention_us = retain ? 40000 : 0;
 	assert_int_equal(rig_open(&run->rig, NULL, NULL), 0);
+	assert_int_equal(journal_start_retention(run->rig.journal, judge_even, NULL), 0);
 	script_run(run);
+	if (retain)
+		retention_wait(&run->rig);
 	rig_close(&run->rig);
 	calls = power_count();
 	power_at(0, NULL, NULL);
@@ -147,13 +171,24 @@ run_once(size_t nth, uint64_t seed)
 static void
 test_power_lost_at_every_call(void **state)
 {
-	size_t calls = run_once(0, 1);
+	size_t calls = run_once(0, 1, false);
 
 	(void)state;
 	assert_true(calls > 50);
 	for (uint64_t seed = 1; seed <= SEEDS; seed++)
 		for (size_t nth = 1; nth <= calls; nth++)
-			(void)run_once(nth, seed);
+			(void)run_once(nth, seed, false);
+}
+
+/* The same while old segments are removed: what is live in them stays. */
+static void
+test_power_lost_during_retention(void **state)
+{
+	size_t calls = run_once(0, 1, true);
+
+	(void)state;
+	for (size_t nth = 60; nth <= calls; nth += 2)
+		(void)run_once(nth, 7, true);
 }
 
 static int
@@ -227,6 +262,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_power_lost_at_every_call),
+		cmocka_unit_test(test_power_lost_during_retention),
 		cmocka_unit_test(test_forgotten_sync_then_kill_then_power),
 	};
 
