@@ -304,7 +304,7 @@ static void
 segment_retire(struct journal *journal, struct segment *segment)
 {
 	struct pass *pass = calloc(1, sizeof *pass);
-	int fd, r;
+	int fd, r, waited;
 
 	if (!pass)
 		return;
@@ -316,11 +316,8 @@ segment_retire(struct journal *journal, struct segment *segment)
 		r = reader_init(&pass->reader, fd, segment->seed, segment->end, true);
 	if (r == 0)
 		r = segment_walk(pass);
-	if (pass->ticket.left > 0 || r == 0) {
-		int s = ticket_wait(pass); /* also after a refusal: the content is ours until it is written */
-
-		r = r ? r : s;
-	}
+	waited = ticket_wait(pass); /* also after a refusal: the content is ours until it is written */
+	r = r ? r : waited;
 	if (r == 0)
 		r = removal_record(pass);
 	if (r == 0)

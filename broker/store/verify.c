@@ -28,7 +28,9 @@ struct verify {
 	uint64_t findings;
 	uint64_t last_seq; /* of records born so far */
 	uint32_t oldest;
-	uint32_t newest; /* when it began: this one may still grow, the ones before it do not */
+	uint32_t *
+	    there; /* the segments when it began: the newest may still grow, others may be removed meanwhile */
+	size_t there_count;
 	/* the segment before, as read */
 	uint32_t prev_number;
 	uint8_t prev_id[SEGMENT_ID_LEN], prev_chain[DIGEST_SHA256_LEN];
@@ -274,11 +276,30 @@ seal_verify(struct verify *verify, struct view *view)
 	return 0;
 }
 
-/* Under the lock: the number of the newest segment, 0 when there is none. */
-static uint32_t
-newest_number(struct journal *journal)
+/* Note which segments there are. 0 or -ENOMEM. */
+static int
+there_note(struct verify *verify)
 {
-	return journal->segment_count ? journal->segments[journal->segment_count - 1]->number : 0;
+	struct journal *journal = verify->journal;
+	int r = 0;
+
+	pthread_mutex_lock(&journal->lock);
+	verify->there = calloc(journal->segment_count + 1, sizeof *verify->there);
+	if (!verify->there)
+		r = -ENOMEM;
+	for (size_t i = 0; r == 0 && i < journal->segment_count; i++)
+		verify->there[verify->there_count++] = journal->segments[i]->number;
+	pthread_mutex_unlock(&journal->lock);
+	return r;
+}
+
+static bool
+was_there(const struct verify *verify, uint32_t number)
+{
+	for (size_t i = 0; i < verify->there_count; i++)
+		if (verify->there[i] == number)
+			return true;
+	return false;
 }
 
 /* Under the lock: the first segment numbered ${number} to ${newest}, raised and noted. */
@@ -357,7 +378,7 @@ missing_judge(struct verify *verify)
 		for (size_t k = 0; k < verify->removed_count; k++)
 			if (verify->removed[k].number == missing->number)
 				found = &verify->removed[k];
-		if (!found && missing->number >= verify->oldest)
+		if (!found && missing->number >= verify->oldest && !was_there(verify, missing->number))
 			finding(verify, missing->number, 0,
 			    "the segment is missing and no record tells of its removal");
 		else if (found &&
@@ -379,21 +400,21 @@ journal_verify(struct journal *journal, struct buffer *report)
 {
 	struct verify verify = { .journal = journal, .report = report };
 	struct view view;
-	uint32_t number = 0;
+	uint32_t number = 0, newest;
 	bool more;
 	int r;
 
-	pthread_mutex_lock(&journal->lock);
-	verify.newest = newest_number(journal);
-	pthread_mutex_unlock(&journal->lock);
 	r = sha256_init(&verify.sha);
+	if (r == 0)
+		r = there_note(&verify);
+	newest = verify.there_count ? verify.there[verify.there_count - 1] : 0;
 	while (r == 0) {
 		if (atomic_load(&journal->hurried)) {
 			r = -ECANCELED;
 			break;
 		}
 		pthread_mutex_lock(&journal->lock);
-		more = view_take(journal, number, verify.newest, &view);
+		more = view_take(journal, number, newest, &view);
 		pthread_mutex_unlock(&journal->lock);
 		if (!more)
 			break;
@@ -407,6 +428,7 @@ journal_verify(struct journal *journal, struct buffer *report)
 		missing_judge(&verify);
 	sha256_fini(&verify.sha);
 	free(verify.missing);
+	free(verify.there);
 	free(verify.removed);
 	if (r == 0 && buffer_failed(report))
 		r = -ENOMEM;
