@@ -25,6 +25,7 @@
 #define CONNECTIONS_MAX	 16
 #define CONTROL_IDLE_S	 60
 #define CONTROL_ANSWER_S 30
+#define CONTROL_STOP_S	 1 /* an answer that nobody reads does not keep a stopping daemon */
 #define ACCEPT_AGAIN_MS	 1000
 #define READ_CHUNK	 16384
 
@@ -112,7 +113,7 @@ expect_input(struct control_connection *c)
 static void
 expect_room(struct control_connection *c)
 {
-	const struct timeval answer = { .tv_sec = CONTROL_ANSWER_S };
+	const struct timeval answer = { .tv_sec = c->control->stopping ? CONTROL_STOP_S : CONTROL_ANSWER_S };
 
 	if (event_add(c->writable, &answer) != 0)
 		drop(c);
@@ -424,6 +425,8 @@ control_stop(struct control *control)
 		next = c->next;
 		if (!c->request)
 			drop(c);
+		else if (c->request->ended || c->request->waiting_to_go_on)
+			expect_room(c);
 	}
 }
 

@@ -246,3 +246,12 @@ def test_a_message_cannot_write_the_log(broker, authority):
     assert len(broker.log("ready")) == 1
     assert secret not in broker.log_text().replace(secret * 10, "")
     assert secret not in str(broker.metrics())
+
+
+def test_a_control_client_that_does_not_read_keeps_no_stop(broker, authority):
+    fill(broker, authority.chu, 1500)
+    with socket.socket(socket.AF_UNIX) as lazy:
+        lazy.connect(str(broker.folder / "control.sock"))
+        lazy.send(b'{"command":"search","limit":1000}\n')
+        time.sleep(0.5)
+        assert broker.stop(seconds=5) == 0
