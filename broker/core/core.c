@@ -19,6 +19,14 @@
 #define CORE_SCRATCH ((size_t)8 << 20) /* facts and decision of one record, many documents included */
 
 static int
+compare_names(const void *a, const void *b)
+{
+	const struct config_destination *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static int
 make_queues(struct core *core)
 {
 	size_t destinations = core->config->destination_count;
@@ -28,8 +36,12 @@ make_queues(struct core *core)
 	core->queues = calloc(core->queue_count, sizeof(struct queue *));
 	core->waiting = calloc(destinations * 5 + 1, sizeof(struct metric_series *));
 	core->chosen = calloc(destinations + 1, sizeof(*core->chosen));
-	if (!core->queues || !core->waiting || !core->chosen)
+	core->by_name = calloc(destinations + 1, sizeof(struct config_destination *));
+	if (!core->queues || !core->waiting || !core->chosen || !core->by_name)
 		return -ENOMEM;
+	for (size_t i = 0; i < destinations; i++)
+		core->by_name[i] = &core->config->destinations[i];
+	qsort(core->by_name, destinations, sizeof(struct config_destination *), compare_names);
 	core->oldest = core->waiting + destinations;
 	core->delivered = core->oldest + destinations;
 	core->rejected = core->delivered + destinations;
@@ -95,6 +107,7 @@ core_free(struct core *core)
 	free(core->queues);
 	free(core->waiting);
 	free(core->chosen);
+	free(core->by_name);
 	duplicates_free(core->duplicates);
 	arena_fini(&core->scratch);
 	free(core->marks);
@@ -116,12 +129,28 @@ core_destination_at(const struct core *core, size_t index)
 	return index < configured ? &core->config->destinations[index] : &core->own[index - configured];
 }
 
+/* strcmp of a span and a name. */
+static int
+compare_to_name(const void *key, const void *element)
+{
+	const struct config_destination *const *destination = element;
+	const struct span *name = key;
+	int order = strncmp((const char *)name->ptr, (*destination)->name, name->len);
+
+	return order ? order : -((*destination)->name[name->len] != '\0');
+}
+
+/* Replay asks for every record. */
 size_t
 core_destination(const struct core *core, struct span name)
 {
-	for (size_t i = 0; i < core->config->destination_count; i++)
-		if (span_eq_str(name, core->config->destinations[i].name))
-			return i;
+	const struct config_destination **found = NULL;
+
+	if (name.len && !memchr(name.ptr, '\0', name.len))
+		found = bsearch(&name, core->by_name, core->config->destination_count,
+		    sizeof(struct config_destination *), compare_to_name);
+	if (found)
+		return (*found)->index;
 	return core->config->destination_count +
 	       (span_eq_str(name, core->own[QUEUE_PARKED].name) ? QUEUE_PARKED : QUEUE_ORPHANED);
 }

@@ -44,6 +44,7 @@ struct core {
 	struct duplicates *duplicates;
 	struct queue **queues; /* one per destination, then QUEUE_OWN_COUNT */
 	size_t queue_count;
+	const struct config_destination **by_name; /* the configured ones, in the order of their names */
 	size_t *chosen; /* room for one message's destinations, while its routes are chosen */
 	struct config_destination
 	    own[QUEUE_OWN_COUNT]; /* what the core's own queues are called, and their bounds */
