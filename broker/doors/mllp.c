@@ -17,6 +17,7 @@
 
 #define REST_MAX      ((size_t)1 << 20) /* a link gives one read at a time: this is never reached */
 #define TICK_MS	      1000u
+#define JUNK_LEAST    ((uint64_t)128) /* what the record and the log line of one byte cost us, cautiously */
 #define RATE_GRACE_US ((uint64_t)2000000)
 
 static void
@@ -97,7 +98,8 @@ mllp_connection_charge(struct mllp_connection *c, uint64_t bytes)
 {
 	struct log_line line;
 
-	if (!peer_charge_junk(c->peer, bytes, clock_mono_us()) || c->closing)
+	if (!peer_charge_junk(c->peer, bytes < JUNK_LEAST ? JUNK_LEAST : bytes, clock_mono_us()) ||
+	    c->closing)
 		return;
 	log_begin(&line, EVENT_JUNK_QUOTA);
 	log_u64(&line, "link", c->link_id);

@@ -129,5 +129,5 @@ void mllp_connection_go_on(struct mllp_connection *c);
 /* Read nothing more; close when all is answered. ${c} lives at least until the caller's callback returns. */
 void mllp_connection_finish(struct mllp_connection *c);
 
-/* Charge the peer for ${bytes} of junk; past its quota ${c} is finished. */
+/* Charge the peer for a piece of junk of ${bytes}, a small one for what it costs; past its quota ${c} is finished. */
 void mllp_connection_charge(struct mllp_connection *c, uint64_t bytes);

@@ -255,3 +255,13 @@ def test_a_control_client_that_does_not_read_keeps_no_stop(broker, authority):
         lazy.send(b'{"command":"search","limit":1000}\n')
         time.sleep(0.5)
         assert broker.stop(seconds=5) == 0
+
+
+def test_small_junk_is_charged_for_what_it_costs(brokers, configuration, authority):
+    """Frames of nothing: each makes a record and a line of the log, a thousand times its size."""
+    configuration.peers[0]["junk_quota"] = "64K"
+    broker = brokers(configuration).start()
+    client = broker.mllp(authority.chu)
+    client.send(frame(b"") * 2000)
+    assert 512 < client.ended().count(b"MSA|AE|") <= 512 + 32, "and what was in flight"
+    assert broker.wait_log("junk-quota", peer="chu")
