@@ -37,7 +37,7 @@ struct pending {
 	uint8_t key[16];
 	uint8_t sha256[32];
 	uint8_t comparable[32]; /* all zero: the peer has no restamped fields */
-	uint64_t first;		/* the accepted message a resend repeats */
+	uint64_t first;		/* the accepted message that has the same key */
 	uint64_t first_time_us;
 	size_t *to;
 	size_t to_count;
@@ -197,6 +197,7 @@ journalled(void *arg, int error)
 {
 	struct pending *p = arg;
 	struct core *core = p->core;
+	bool taken_back;
 
 	pending_unlink(core, p);
 	if (p->type == RECORD_ACCEPTED && error == 0) {
@@ -208,9 +209,11 @@ journalled(void *arg, int error)
 	/* A resend stands or falls with the message it repeats. */
 	if (p->type == RECORD_DUPLICATE && duplicates_get(core->duplicates, p->key) != p->first)
 		error = error ? error : -EIO;
-	if (error) {
+	/* Nor is an id taken by a message that was not stored after all. */
+	taken_back = p->fault.code == FAULT_SAME_ID && duplicates_get(core->duplicates, p->key) != p->first;
+	if (error || taken_back) {
 		p->head.seq = 0;
-		if (p->answer == ANSWER_ACCEPT) {
+		if (p->answer == ANSWER_ACCEPT || taken_back) {
 			p->answer = ANSWER_LATER;
 			fault_set(
 			    &p->fault, FAULT_STORE, 0, NULL, "the message could not be stored, resend later");
@@ -488,6 +491,7 @@ confirm_done(struct workers_job *job)
 static void
 suspect(struct pending *p, uint64_t first)
 {
+	p->first = first;
 	for (const struct pending *other = p->core->pending; other; other = other->next)
 		if (other->head.seq == first && other->type == RECORD_ACCEPTED) {
 			if (same_key(other->submission->facts, p->submission->facts))
@@ -496,7 +500,6 @@ suspect(struct pending *p, uint64_t first)
 				accept(p);
 			return;
 		}
-	p->first = first;
 	p->job.run = confirm_run;
 	p->job.done = confirm_done;
 	if (workers_submit(p->core->workers, &p->job))

@@ -333,7 +333,7 @@ test_routes(void **state)
 static void
 test_circumstances(void **state)
 {
-	struct sent sent;
+	struct sent sent, other;
 	struct core *core;
 	struct fault fault;
 
@@ -354,6 +354,15 @@ test_circumstances(void **state)
 	assert_int_equal(sent.answer, ANSWER_LATER);
 	assert_int_equal(sent.seq, 0);
 	fake.full = fake.below_floor = false;
+	/* Neither has its id been taken when its record failed behind the back of another with that id. */
+	prepare(&sent, 0, "ORU", "1", "bytes");
+	core_submit(core, &sent.submission, answered, &sent);
+	prepare(&other, 0, "ORU", "1", "other bytes");
+	core_submit(core, &other.submission, answered, &other);
+	fake_commit(-EIO);
+	assert_int_equal(sent.answer, ANSWER_LATER);
+	assert_int_equal(other.answer, ANSWER_LATER);
+	assert_int_equal(other.code, FAULT_STORE);
 	prepare(&sent, 0, "ORU", "1", "bytes"); /* recovery by itself, and the refused id is free */
 	send_and_commit(core, &sent);
 	assert_int_equal(sent.answer, ANSWER_ACCEPT);
