@@ -2,6 +2,7 @@
 /* The trace's database, written: see trace_store.h. */
 #include "broker/views/trace_store.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,11 @@
 #include "broker/core/facts.h"
 #include "broker/views/trace.h"
 #include "codecs/digest.h"
+#include "codecs/hl7.h"
 #include "codecs/printable.h"
 
 #define TRACE_APPLICATION 0x4c545243 /* "LTRC": a database of somebody else is not written into */
-#define TRACE_VERSION	  1	     /* raised with every change of the tables or of what a row is made of */
+#define TRACE_VERSION	  2	     /* raised with every change of the tables or of what a row is made of */
 
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
@@ -397,6 +399,21 @@ put_documents(struct trace_store *store, uint64_t seq, const struct facts *facts
 	return 0;
 }
 
+/* A version that is none is a value found at fault: what a sender puts there by mistake may be a name. */
+static struct span
+version_shown(struct span version)
+{
+	size_t len = 0;
+
+	while (len < version.len &&
+	       ((version.ptr[len] >= '0' && version.ptr[len] <= '9') || version.ptr[len] == '.'))
+		len++;
+	return hl7_version_known(span_cut(version, 0, len)) &&
+		       (len == version.len || !isalnum(version.ptr[len]))
+		   ? version
+		   : SPAN_EMPTY;
+}
+
 static int
 put_message(struct trace_store *store, const struct record_head *head, const struct facts *facts,
     const struct decision *decision)
@@ -424,8 +441,8 @@ put_message(struct trace_store *store, const struct record_head *head, const str
 	row_text(&row, facts->type);
 	row_text(&row, facts->event);
 	row_text(&row, facts->control_id);
-	row_text(&row, facts->version_id);
-	row_text(&row, facts->processing);
+	row_text(&row, version_shown(facts->version_id));
+	row_text(&row, span_cut(facts->processing, 0, 1));
 	row_text(&row, facts->sending_application);
 	row_text(&row, facts->sending_facility);
 	row_text(&row, facts->receiving_application);
