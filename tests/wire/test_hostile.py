@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers that mean harm, or behave as if: what they may not reach, hold or bring down."""
 import hashlib
+import json
 import re
 import socket
+import ssl
 import struct
+import threading
 import time
 
 import pytest
@@ -12,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from liaison_harness.broker import Broker, wait_until
 from liaison_harness.configuration import Configuration
 from liaison_harness.hl7 import message
-from liaison_harness.mllp import Closed, Mllp, frame
+from liaison_harness.mllp import Closed, Mllp, client_context, frame
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +268,90 @@ def test_small_junk_is_charged_for_what_it_costs(brokers, configuration, authori
     client.send(frame(b"") * 2000)
     assert 512 < client.ended().count(b"MSA|AE|") <= 512 + 32, "and what was in flight"
     assert broker.wait_log("junk-quota", peer="chu")
+
+
+def test_order_when_some_are_judged_by_workers(broker, authority):
+    """Large ones go to workers, small ones do not: answers and records keep the order of arrival."""
+    sizes = [0, 100 << 10, 10, 70 << 10, 0, 0, 2 << 20, 1, 66 << 10, 3]
+    contents = [message(f"O{i}", filler=sizes[i % len(sizes)]) for i in range(60)]
+    sender = broker.mllp(authority.chu)
+    sending = threading.Thread(target=sender.send, args=(b"".join(frame(content) for content in contents),))
+    sending.start()
+    assert [sender.ack().control for _ in contents] == [f"O{i}" for i in range(60)]
+    sending.join()
+    listed = broker.pull(authority.ehpad).items("ehpad").json["items"]
+    assert [item["control_id"] for item in listed] == [f"O{i}" for i in range(60)]
+
+
+def test_a_ticket_is_of_the_certificate_that_got_it(broker, authority):
+    """Whoever resumes is whom the session knew, whatever certificate it holds by now."""
+    context = client_context(authority.chu, authority.pem, ssl.TLSVersion.TLSv1_2)
+
+    def connect(session=None):
+        raw = socket.create_connection(("127.0.0.1", broker.ports["mllp"]), 10)
+        return context.wrap_socket(raw, server_hostname="127.0.0.1", session=session)
+    with connect() as first:
+        session = first.session
+        broker.wait_log("connected", peer="chu", resumed="no")
+    context.load_cert_chain(authority.ehpad.pem, authority.ehpad.key_file)
+    with connect(session) as second:
+        assert second.session_reused
+        broker.wait_log("connected", peer="chu", resumed="yes")
+    assert not broker.log("connected", peer="ehpad")
+
+
+def test_polls_of_one_peer_are_bounded(http_broker, authority):
+    polls = [https(http_broker, authority.ehpad) for _ in range(60)]
+    last = https(http_broker, authority.ehpad)
+    for client in polls:
+        request(client, "/v1/inboxes/ehpad/items?wait=60&after=1000000")
+    more = b"GET /v1/inboxes/ehpad/items?wait=60&after=1000000 HTTP/1.1\r\nHost: liaison\r\n\r\n"
+    last.send(more * 10)
+    assert last.silent(0.3), "a poll waits for its answer, those behind it for theirs"
+    for client in polls:
+        abort(client)
+    abort(last)
+    again = http_broker.pull(authority.ehpad)
+    assert again.items("ehpad", wait=60).status == 200
+    http_broker.close_clients()
+
+
+def test_control_lines_that_are_none(broker):
+    def answer(line):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(broker.folder / "control.sock"))
+            client.sendall(line)
+            return json.loads(client.makefile("rb").readline())
+    for line in (b"\n", b"null\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b'{"command":1}\n', b'{"command":"x"}\n', b"{" * 60000 + b"\n",
+                 b'{"a":' * 9000 + b"\n", b"x" * 65536, b'{"command":"show","id":1e3}\n', b'{"command":"show","id":-1}\n',
+                 b'{"command":"show","id":1,"content":true}\n', b'{"command":"show","id":1,"content":true,"reason":"a\\u0000b"}\n',
+                 b'{"command":"status","command":"status"}\n', b'{"command":"tail","file":"/etc/passwd"}\n',
+                 b'{"command":"show","id":9007199254740993}\n'):
+        assert answer(line)["error"]["code"] == "request", line[:60]
+    assert "row" in answer(b'{"command":"events"}\n'), "it still answers"
+
+
+def test_stop_in_every_state(brokers, configuration, authority):
+    """Handshakes, half frames, half requests, polls, bodies that nobody reads, control requests: the end comes all the same."""
+    broker = brokers(configuration).start()
+    large = message(filler=6 << 20)
+    assert broker.mllp(authority.chu).ask(large, 20).code == "AA"
+    plain = [socket.create_connection(("127.0.0.1", port)) for port in broker.ports.values() for _ in range(2)]
+    plain[0].send(b"\x16\x03\x01\x02\x00\x01")
+    for content in (b"", b"\x0b", frame(large)[:3 << 20], frame(message())[:-1], frame(message(filler=200 << 10)) * 3, b"noise"):
+        broker.mllp(authority.chu).send(content)
+    for raw in (b"GET /v1", b"POST /v1/inboxes/ehpad/ack HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{",
+                b"GET /v1/inboxes/ehpad/items?wait=60&after=99999 HTTP/1.1\r\nHost: a\r\n\r\n" * 3,
+                b"GET /v1/inboxes/ehpad/items HTTP/1.1\r\nHost: a\r\n\r\n" * 50):
+        https(broker, authority.ehpad).send(raw)
+    controls = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+    for client, line in zip(controls, (b"{", b'{"command":"check"}\n', b'{"command":"rebuild","reason":"test"}\n', b"")):
+        client.connect(str(broker.folder / "control.sock"))
+        client.send(line)
+    time.sleep(0.2)
+    started = time.monotonic()
+    assert broker.stop() == 0
+    assert time.monotonic() - started < 5
+    for one in plain + controls:
+        one.close()
