@@ -5,6 +5,7 @@
  * A batch whose write or sync failed is void: its segment is abandoned at the last good end and never synced again; writing goes on in a
  * new segment whose head says where the old one ends, once the disk lets us put such a head on it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -186,6 +187,7 @@ segment_begin(struct journal *journal, bool push)
 	if (journal->segment_count > 0) {
 		const struct segment *prev = journal->segments[journal->segment_count - 1];
 
+		assert(segment->number > prev->number); /* an order that no start could read */
 		head.prev_number = segment->prev_number = prev->number;
 		head.prev_end = prev->end;
 		memcpy(head.prev_id, prev->id, SEGMENT_ID_LEN);

@@ -85,7 +85,7 @@ struct courier {
 };
 
 enum ahead_state {
-	AHEAD_WANTED = 0,
+	AHEAD_WANTED = 0, /* or being made */
 	AHEAD_READY,
 	AHEAD_REFUSED, /* the disk refused; tried again every second */
 };

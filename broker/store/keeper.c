@@ -199,8 +199,10 @@ ahead_make(struct journal *journal)
 	pthread_mutex_lock(&journal->lock);
 	wanted = journal->ahead.state != AHEAD_READY;
 	free_bytes = journal->disk_free;
-	if (wanted)
+	if (wanted) { /* until it is there, or refused again, nobody takes a later number */
 		ahead.number = journal->next_number++;
+		journal->ahead.state = AHEAD_WANTED;
+	}
 	pthread_mutex_unlock(&journal->lock);
 	if (!wanted)
 		return 0;

@@ -17,6 +17,7 @@ static struct {
 	bool forever, skip_sync, full;
 	uint64_t free_bytes, bad_from, bad_to;
 	ino_t bad_file;
+	unsigned slow_ms;
 } faults = { .free_bytes = UINT64_MAX };
 
 /* Count one call; whether it is to fail (errno is set). */
@@ -71,6 +72,7 @@ faulty_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 	struct iovec one;
 	size_t bytes, total = 0;
 	struct stat st;
+	unsigned slow_ms;
 	bool interrupt, full;
 
 	if (hit(REFUSE_WRITE))
@@ -79,7 +81,9 @@ faulty_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 	bytes = faults.short_bytes;
 	interrupt = bytes && ++faults.writes % 2 == 0;
 	full = faults.full;
+	slow_ms = faults.slow_ms;
 	pthread_mutex_unlock(&lock);
+	usleep(slow_ms * 1000);
 	if (interrupt) {
 		errno = EINTR;
 		return -1;
@@ -242,6 +246,14 @@ faults_short_writes(size_t bytes)
 {
 	pthread_mutex_lock(&lock);
 	faults.short_bytes = bytes;
+	pthread_mutex_unlock(&lock);
+}
+
+void
+faults_slow_writes(unsigned ms)
+{
+	pthread_mutex_lock(&lock);
+	faults.slow_ms = ms;
 	pthread_mutex_unlock(&lock);
 }
 

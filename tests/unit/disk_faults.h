@@ -39,6 +39,9 @@ size_t faults_count(enum refused_call kind);
 /* Each write takes at most ${bytes}; 0: as asked. Every other call is interrupted (EINTR) first. */
 void faults_short_writes(size_t bytes);
 
+/* Each write takes ${ms} longer. */
+void faults_slow_writes(unsigned ms);
+
 /* Syncs do nothing: for sweeps of thousands of opens. */
 void faults_skip_sync(bool skip);
 

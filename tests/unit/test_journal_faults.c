@@ -363,6 +363,36 @@ test_reserve(void **state)
 	faults_remove();
 }
 
+/* The reserve is wanted while a refused segment is being made again: whichever comes first, numbers ascend and all is read back. */
+static void
+test_reserve_beside_a_late_segment(void **state)
+{
+	enum { COUNT = 90 };
+	uint64_t seqs[COUNT];
+	struct rig rig;
+
+	(void)state;
+	faults_install();
+	rig_init(&rig);
+	faults_at(REFUSE_RENAME, 1, ENOSPC, false);
+	faults_slow_writes(100);
+	assert_int_equal(rig_open(&rig, NULL, NULL), 0); /* the keeper's thread begins with a second try */
+	for (uint64_t n = 0; n < COUNT; n++) {
+		struct record_head head;
+
+		if (n == 1)
+			faults_slow_writes(0);
+		assert_int_equal(rig_put(&rig, n, RECORD, RECORD_OUTCOME, false, &head), 0);
+		seqs[n] = head.seq;
+	}
+	rig_close(&rig);
+	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
+	for (uint64_t n = 0; n < COUNT; n++)
+		assert_int_equal(rig_check(&rig, seqs[n], n, RECORD), 0);
+	rig_fini(&rig);
+	faults_remove();
+}
+
 /* A record larger than what the disk can give fails alone. */
 static void
 test_no_room_for_one(void **state)
@@ -441,6 +471,7 @@ main(void)
 		cmocka_unit_test(test_batch_fails_whole),
 		cmocka_unit_test(test_floor),
 		cmocka_unit_test(test_reserve),
+		cmocka_unit_test(test_reserve_beside_a_late_segment),
 		cmocka_unit_test(test_no_room_for_one),
 		cmocka_unit_test(test_told_once),
 		cmocka_unit_test(test_short_writes),
