@@ -14,6 +14,8 @@
 #include <nmmintrin.h>
 #endif
 
+#include "codecs/hex.h"
+
 _Static_assert(DIGEST_XXH128_SECRET >= XXH3_SECRET_SIZE_MIN, "XXH3 wants a longer secret");
 
 int
@@ -213,25 +215,13 @@ digest_hex(struct span bytes, char *out)
 	return out;
 }
 
-static int
-nibble(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool
 digest_unhex(struct span text, uint8_t *out, size_t len)
 {
 	if (len > SIZE_MAX / 2 || text.len != 2 * len)
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		int high = nibble(text.ptr[2 * i]), low = nibble(text.ptr[2 * i + 1]);
+		int high = hex_value(text.ptr[2 * i]), low = hex_value(text.ptr[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

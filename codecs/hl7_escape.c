@@ -5,6 +5,8 @@
  */
 #include "codecs/hl7_escape.h"
 
+#include "codecs/hex.h"
+
 enum kind {
 	ESCAPE_DECODED,
 	ESCAPE_DROPPED,
@@ -12,24 +14,12 @@ enum kind {
 	ESCAPE_MALFORMED,
 };
 
-static int
-hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
 /* An even, non-zero number of hexadecimal digits. */
 static bool
 is_hex(struct span s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		if (hex_digit(s.ptr[i]) < 0)
+		if (hex_value(s.ptr[i]) < 0)
 			return false;
 	return s.len && s.len % 2 == 0;
 }
@@ -42,7 +32,7 @@ append_hex(struct buffer *b, struct span s)
 	if (!to)
 		return;
 	for (size_t i = 0; i < s.len; i += 2)
-		to[i / 2] = (uint8_t)(hex_digit(s.ptr[i]) << 4 | hex_digit(s.ptr[i + 1]));
+		to[i / 2] = (uint8_t)(hex_value(s.ptr[i]) << 4 | hex_value(s.ptr[i + 1]));
 	buffer_commit(b, s.len / 2);
 }
 

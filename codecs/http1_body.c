@@ -2,6 +2,8 @@
 /* Message bodies: by length, in chunks, to the end of the connection. */
 #include "codecs/http1_body.h"
 
+#include "codecs/hex.h"
+
 #define CHUNK_DIGITS_MAX 16 /* 64 bits; more zeros in front have no use but to confuse */
 
 enum {
@@ -131,15 +133,6 @@ http1_body_begin(struct http1_body *b, enum http1_body_kind kind, int64_t length
 	b->reason = NULL;
 	if (kind == HTTP1_BODY_LENGTH && b->left > max)
 		refuse(b, 413, "the body is larger than allowed");
-}
-
-static int
-hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* The length of the quoted string at the front of ${s} (RFC 9110 §5.6.4), or 0. */

@@ -4,17 +4,9 @@
 
 #include <stdint.h>
 
+#include "codecs/hex.h"
 #include "codecs/http1.h"
 #include "codecs/utf8.h"
-
-static int
-hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* The byte that "%XX" at the front of ${s} means, or -1. */
 static int

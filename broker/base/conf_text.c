@@ -6,6 +6,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "codecs/digest.h"
+
 #define DISTANCE_MAX 64 /* longer words are not slips of each other */
 
 /* The digits at ${*text}, which is moved behind them; false when there are none, or past 2^63. */
@@ -167,32 +169,12 @@ conf_text_dn(const char *text, size_t *rdns)
 	}
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool
 conf_text_spki(const char *text, uint8_t digest[static 32])
 {
-	if (strncmp(text, "sha256:", 7) != 0 || strlen(text) != 7 + 64)
+	if (strncmp(text, "sha256:", 7) != 0)
 		return false;
-	text += 7;
-	for (size_t i = 0; i < 32; i++) {
-		int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		digest[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
+	return digest_unhex(span_str(text + 7), digest, 32);
 }
 
 static size_t
