@@ -66,14 +66,18 @@ struct daemon {
 	bool stopping;
 };
 
+/* Why there will be no daemon: to the log, and to whoever started it. ${error} positive: the sentence says it all. */
 static void
-log_failure(const char *what, int error)
+tell_failure(struct buffer *errors, const char *place, const char *what, int error)
 {
 	struct log_line line;
 
+	buffer_printf(
+	    errors, "%s: %s%s%s\n", place, what, error < 0 ? ": " : "", error < 0 ? strerror(-error) : "");
 	log_begin(&line, EVENT_FATAL);
 	log_text(&line, "why", what);
-	log_errno(&line, error);
+	if (error < 0)
+		log_errno(&line, error);
 	log_commit(&line);
 }
 
@@ -182,7 +186,7 @@ reopen_log(void *arg)
  * Making the parts.
  */
 static int
-open_store(struct daemon *daemon)
+open_store(struct daemon *daemon, struct buffer *errors)
 {
 	const struct config *config = daemon->config;
 	struct journal_options options = {
@@ -199,8 +203,11 @@ open_store(struct daemon *daemon)
 	if (r == 0)
 		r = journal_open(&daemon->journal, &options, core_replay, daemon->core);
 	if (r) {
-		log_failure(r == JOURNAL_FORMAT ? "the journal is of another format version"
-						: "the journal cannot be opened",
+		tell_failure(errors, config->state,
+		    r == JOURNAL_FORMAT
+			? "the journal is of another format version, or of another journal: the log names "
+			  "the segment"
+			: "the journal cannot be opened",
 		    r);
 		return r < 0 ? r : -EPROTO;
 	}
@@ -212,7 +219,7 @@ open_store(struct daemon *daemon)
 	if (r == 0 && config->journal.retention_s)
 		r = journal_start_retention(daemon->journal, judge_records, daemon->judge);
 	if (r)
-		log_failure("the state could not be set up", r);
+		tell_failure(errors, config->state, "the state could not be set up", r);
 	return r;
 }
 
@@ -249,7 +256,7 @@ open_entrance(struct daemon *daemon, size_t index, const struct door_context *co
 }
 
 static int
-open_doors(struct daemon *daemon, const char *config_path)
+open_doors(struct daemon *daemon, const char *config_path, struct buffer *errors)
 {
 	const struct config *config = daemon->config;
 	struct door_context context = {
@@ -284,7 +291,7 @@ open_doors(struct daemon *daemon, const char *config_path)
 	if (r == 0 && config->admin_port)
 		r = admin_new(&daemon->admin, &context, config->admin_address, config->admin_port);
 	if (r)
-		log_failure("a door could not be opened", r);
+		tell_failure(errors, config_path, "a door could not be opened", r);
 	return r;
 }
 
@@ -337,9 +344,9 @@ open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
 	if (r == 0)
 		r = peers_new(&daemon->peers, config);
 	if (r == 0)
-		r = open_store(daemon);
+		r = open_store(daemon, errors);
 	if (r == 0)
-		r = open_doors(daemon, config_path);
+		r = open_doors(daemon, config_path, errors);
 	return r == 0 ? open_timers(daemon) : r;
 }
 
