@@ -26,6 +26,7 @@
 #define ANSWER_MAX	((size_t)16 << 20) /* thousands of peers, tens of series each */
 #define READ_SIZE	4096u
 #define LISTEN_BACKLOG	16
+#define REST_MS		1000u
 
 struct admin_connection {
 	struct admin *admin;
@@ -43,6 +44,7 @@ struct admin {
 	int fd;
 	uint16_t port;
 	struct event *event;
+	struct loop_timer *again; /* after EMFILE */
 	struct admin_connection connections[CONNECTIONS_MAX];
 };
 
@@ -297,6 +299,14 @@ free_place(struct admin *admin)
 }
 
 static void
+accept_again(void *arg)
+{
+	struct admin *admin = arg;
+
+	(void)event_add(admin->event, NULL);
+}
+
+static void
 accepted(evutil_socket_t fd, short what, void *arg)
 {
 	struct admin *admin = arg;
@@ -304,8 +314,13 @@ accepted(evutil_socket_t fd, short what, void *arg)
 	int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
-	if (peer < 0)
+	if (peer < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			(void)event_del(admin->event); /* it would be ready again at once */
+			loop_timer_arm(admin->again, REST_MS);
+		}
 		return;
+	}
 	c = free_place(admin);
 	if (!c) {
 		(void)close(peer);
@@ -392,7 +407,8 @@ admin_new(struct admin **adminp, const struct door_context *context, const char 
 		goto fail;
 	error = -ENOMEM;
 	admin->event = event_new(loop_base(context->loop), admin->fd, EV_READ | EV_PERSIST, accepted, admin);
-	if (!admin->event || event_add(admin->event, NULL) != 0)
+	admin->again = loop_timer_new(context->loop, accept_again, admin);
+	if (!admin->event || !admin->again || event_add(admin->event, NULL) != 0)
 		goto fail;
 	*adminp = admin;
 	return 0;
@@ -417,6 +433,7 @@ admin_free(struct admin *admin)
 			connection_close(&admin->connections[i]);
 	if (admin->event)
 		event_free(admin->event);
+	loop_timer_free(admin->again);
 	if (admin->fd >= 0)
 		(void)close(admin->fd);
 	free(admin);

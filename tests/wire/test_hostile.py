@@ -2,7 +2,9 @@
 """Peers that mean harm, or behave as if: what they may not reach, hold or bring down."""
 import hashlib
 import json
+import os
 import re
+import resource
 import socket
 import ssl
 import struct
@@ -354,4 +356,28 @@ def test_stop_in_every_state(brokers, configuration, authority):
     assert broker.stop() == 0
     assert time.monotonic() - started < 5
     for one in plain + controls:
+        one.close()
+
+
+def test_without_descriptors_nothing_spins(broker, authority):
+    """Who comes while there are none waits; the loop rests, serves those it has, and takes the others later."""
+    sender = broker.mllp(authority.chu)
+    pid = broker.process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+    doors = list(broker.ports.values()) + [broker.admin_port]
+    waiting = [socket.create_connection(("127.0.0.1", port)) for port in doors]
+    control = socket.socket(socket.AF_UNIX)
+    control.connect(str(broker.folder / "control.sock"))
+
+    def spent():
+        return sum(map(int, open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+    before = spent()
+    time.sleep(1)
+    assert spent() - before < 0.3
+    assert sender.ask(message()).code == "AA"
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+    wait_until(lambda: broker.admin("/healthz")[0] == 200)
+    assert broker.mllp(authority.chu).ask(message()).code == "AA"
+    for one in waiting + [control]:
         one.close()
