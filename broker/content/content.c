@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "broker/content/documents.h"
+#include "broker/content/hash.h"
 #include "codecs/charset.h"
 #include "codecs/digest.h"
 #include "codecs/hl7_check.h"
@@ -144,7 +145,7 @@ comparable_facts(
 			count++;
 	buffer_init(&without, m->bytes.len + 1);
 	if (hl7_write(&without, m, edits, count, arena, NULL) == HL7_WRITE_OK &&
-	    digest_sha256(buffer_span(&without), digest) == 0) {
+	    hash_sha256(buffer_span(&without), digest) == 0) {
 		facts->comparable = span_make(digest, DIGEST_SHA256_LEN);
 		done = true;
 	}
@@ -179,7 +180,7 @@ content_judge(struct span bytes, const struct config_peer *peer, const char *lis
 	content->facts.peer = span_str(peer->name);
 	content->facts.establishment = span_str(peer->establishment->name);
 	content->facts.listener = span_str(listener);
-	if (digest_sha256(bytes, content->sha256) || !make_rules(peer, arena, &rules)) {
+	if (hash_sha256(bytes, content->sha256) || !make_rules(peer, arena, &rules)) {
 		hl7_header_read(&content->header, bytes);
 		header_facts(&content->header, &content->facts);
 		fault_set(&content->fault, FAULT_OVERLOAD, 0, NULL, "out of memory for now, resend later");
