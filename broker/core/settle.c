@@ -13,7 +13,8 @@
 #include "broker/core/core.h"
 #include "broker/core/state.h"
 
-#define EXPIRE_STEP  64u	       /* dead letters per call and destination: bounded work per second */
+/* Dead letters per call and destination: about a millisecond, and more than an inbox is sent in a second. */
+#define EXPIRE_STEP  256u
 #define OUTCOME_ROOM ((size_t)4 << 10) /* a reader's code and text, cut by the door */
 
 struct settle_batch;

@@ -466,6 +466,20 @@ test_settlement(void **state)
 	core_expire(core);
 	fake_commit(0);
 	assert_int_equal(core_waiting_count(core, 1), 0);
+	/* As fast as they came: a queue that nobody reads does not outgrow its bounds. */
+	fake.disk_total = 0;
+	for (int i = 0; i < 200; i++) {
+		char control[16];
+
+		snprintf(control, sizeof(control), "many%d", i);
+		prepare(&sent[0], 0, "ORU", control, "bytes");
+		send_and_commit(core, &sent[0]);
+	}
+	assert_int_equal(core_waiting_count(core, 0), 200);
+	fake.now_us += (uint64_t)3700 * 1000000;
+	core_expire(core);
+	fake_commit(0);
+	assert_int_equal(core_waiting_count(core, 0), 0);
 	core_free(core);
 	fake_reset();
 }
