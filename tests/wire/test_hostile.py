@@ -14,6 +14,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from liaison_harness import BUILD
 from liaison_harness.broker import Broker, wait_until
 from liaison_harness.configuration import Configuration
 from liaison_harness.hl7 import message
@@ -381,3 +382,45 @@ def test_without_descriptors_nothing_spins(broker, authority):
     assert broker.mllp(authority.chu).ask(message()).code == "AA"
     for one in waiting + [control]:
         one.close()
+
+
+def test_stop_while_the_disk_does_not_answer(brokers, configuration, authority, monkeypatch, tmp_path):
+    """Past the stop's deadline everything is ended under whoever still waits: messages, reads, acknowledgements, operators' acts."""
+    stall = tmp_path / "stall"
+    configuration.limits["stop"] = "1s"
+    with monkeypatch.context() as env:
+        env.setenv("LIAISON_STALL", str(stall))
+        env.setenv("LD_PRELOAD", str(BUILD / "tests" / "shim" / "stall.so"))
+        env.setenv("ASAN_OPTIONS", "verify_asan_link_order=0")
+        broker = brokers(configuration).start()
+    fill(broker, authority.chu, 50)
+    stall.write_text("")
+    left = broker.mllp(authority.chu)
+    for content in (frame(message()) * 40, frame(message("SAME")) * 5 + frame(message(filler=200 << 10)), frame(message("SAME"))):
+        broker.mllp(authority.chu).send(content)
+        left.send(content)
+    readers = []
+    for path in ("/v1/messages/2", "/v1/messages/3", "/v1/inboxes/ehpad/items", "/v1/inboxes/ehpad/items?wait=60&after=9999"):
+        for _ in range(2):
+            readers.append(https(broker, authority.ehpad))
+            request(readers[-1], path)
+    for _ in range(2):
+        readers.append(https(broker, authority.ehpad))
+        readers[-1].send(b"POST /v1/inboxes/ehpad/ack HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                         b'Content-Length: 18\r\n\r\n{"accepted":[2,3]}')
+    operators = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+    for client, line in zip(operators, [b'{"command":"rebuild","reason":"test"}\n', b'{"command":"check"}\n',
+                                        b'{"command":"show","id":3,"content":true,"reason":"test"}\n'] * 2):
+        client.connect(str(broker.folder / "control.sock"))
+        client.send(line)
+    time.sleep(0.3)
+    for client in [left] + readers[::2]:
+        abort(client)
+    operators[3].close()
+    broker.terminate()
+    time.sleep(1.5)
+    assert broker.process.poll() is None, "what is queued is still written"
+    stall.unlink()
+    assert broker.wait() == 0
+    for client in operators:
+        client.close()
