@@ -40,6 +40,21 @@ clock_mono_us(void)
 	return read_us(CLOCK_MONOTONIC);
 }
 
+struct timespec
+clock_after_ms(uint64_t ms)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(ms / 1000);
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	return until;
+}
+
 void
 journal_clock_start(struct journal_clock *clock, uint64_t last_us, uint64_t wall_us, uint64_t mono_us)
 {

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #define CLOCK_START_STEP_US ((uint64_t)30 * 24 * 3600 * 1000000)
 #define CLOCK_SLEW	    20 /* an hour's error is made up in 20 hours: nobody's deadline notices */
@@ -19,6 +20,9 @@
 /* Microseconds since 1970 by the wall, and since some fixed moment by the monotonic clock. */
 uint64_t clock_wall_us(void);
 uint64_t clock_mono_us(void);
+
+/* The moment ${ms} milliseconds from now, for pthread_cond_timedwait on a condition that goes by the monotonic clock. */
+struct timespec clock_after_ms(uint64_t ms);
 
 struct journal_clock {
 	uint64_t last_us;   /* last journal time given */

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
 
@@ -245,12 +246,7 @@ wait_for_lines(struct log *log)
 	}
 	if (!log->open || log->reopen || log->filling->len >= HALF_SIZE / 2)
 		return;
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += GATHER_MS * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
+	until = clock_after_ms(GATHER_MS);
 	(void)pthread_cond_timedwait(&log->wake, &log->lock, &until);
 }
 

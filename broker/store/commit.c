@@ -524,15 +524,8 @@ static void
 backoff_wait(struct journal *journal)
 {
 	struct committer *c = journal->committer;
-	struct timespec until;
+	struct timespec until = clock_after_ms(c->backoff_ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += c->backoff_ms / 1000;
-	until.tv_nsec += (long)(c->backoff_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	while (
 	    !journal->stopping && pthread_cond_timedwait(&journal->commit_wake, &journal->lock, &until) == 0)
 		continue;

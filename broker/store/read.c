@@ -186,16 +186,9 @@ bool
 journal_wait(struct journal *journal, const struct journal_cursor *cursor, unsigned ms)
 {
 	struct journal_cursor place = *cursor;
-	struct timespec until;
+	struct timespec until = clock_after_ms(ms);
 	bool there;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&journal->lock);
 	while (!(there = cursor_segment(journal, &place) != NULL) && !journal->stopping)
 		if (pthread_cond_timedwait(&journal->committed_changed, &journal->lock, &until) != 0) {

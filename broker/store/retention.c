@@ -44,15 +44,8 @@ struct pass {
 static bool
 pause_ms(struct journal *journal, uint64_t ms)
 {
-	struct timespec until;
+	struct timespec until = clock_after_ms(ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	while (!journal->stopping &&
 	       pthread_cond_timedwait(&journal->retention_wake, &journal->lock, &until) == 0)
 		continue;

@@ -219,26 +219,11 @@ project(struct trace *trace)
 	return end;
 }
 
-static struct timespec
-after_ms(unsigned ms)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	return until;
-}
-
 /* Nap that a stop or a new rebuild ends. */
 static void
 nap(struct trace *trace, unsigned ms)
 {
-	struct timespec until = after_ms(ms);
+	struct timespec until = clock_after_ms(ms);
 	uint64_t known = trace->rebuild;
 
 	pthread_mutex_lock(&trace->state);
@@ -434,7 +419,7 @@ trace_close(struct trace *trace)
 bool
 trace_wait(struct trace *trace, uint64_t seq, unsigned ms)
 {
-	struct timespec until = after_ms(ms);
+	struct timespec until = clock_after_ms(ms);
 	bool seen;
 
 	pthread_mutex_lock(&trace->state);
@@ -565,7 +550,7 @@ trace_rebuild(struct trace *trace)
 int
 trace_rebuilt(struct trace *trace, uint64_t ticket, unsigned ms, uint64_t *rowsp)
 {
-	struct timespec until = after_ms(ms);
+	struct timespec until = clock_after_ms(ms);
 	bool done;
 
 	pthread_mutex_lock(&trace->state);

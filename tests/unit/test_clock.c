@@ -169,6 +169,24 @@ test_format(void **state)
 	assert_true(strlen(text) < 32);
 }
 
+static uint64_t
+us_of(struct timespec time)
+{
+	assert_in_range(time.tv_nsec, 0, 999999999);
+	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
+static void
+test_after_ms(void **state)
+{
+	(void)state;
+	for (uint64_t ms = 0; ms < 3000; ms += 7) {
+		uint64_t before = clock_mono_us(), until = us_of(clock_after_ms(ms)), after = clock_mono_us();
+
+		assert_in_range(until, before + ms * 1000, after + ms * 1000);
+	}
+}
+
 int
 main(void)
 {
@@ -180,6 +198,7 @@ main(void)
 		cmocka_unit_test(test_real),
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_after_ms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
