@@ -317,6 +317,23 @@ start_writer(struct log *log)
 	return -error;
 }
 
+/* Whether the file ends within a line: whoever wrote it was killed. A pipe does not. */
+static bool
+ends_broken(const char *file)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	char last = '\n';
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+	    pread(fd, &last, 1, st.st_size - 1) != 1)
+		last = '\n';
+	(void)close(fd);
+	return last != '\n';
+}
+
 int
 log_open(const char *file, enum log_level least)
 {
@@ -341,7 +358,8 @@ log_open(const char *file, enum log_level least)
 	}
 	log->filling = &log->halves[0];
 	log->writing = &log->halves[1];
-	log->reopen = log->broken_line = log->idle = false;
+	log->reopen = log->idle = false;
+	log->broken_line = file && ends_broken(file);
 	log->told = log_dropped();
 	log->open = true;
 	error = start_writer(log);

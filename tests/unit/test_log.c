@@ -354,6 +354,37 @@ test_reopen_failure(void **state)
 	free(text);
 }
 
+/* A log whose last line a kill cut short: the next line is a line of its own. */
+static void
+test_after_a_kill(void **state)
+{
+	static const char *const before[] = { "2026-11-21T18:57:11.084+01:00 info  rea", "", "whole\n" };
+	static const char *const there[] = { "rea\n20", "20", "whole\n20" };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct log_line line;
+		char *text, *found;
+		FILE *f;
+
+		(void)unlink(path);
+		f = fopen(path, "w");
+		assert_non_null(f);
+		assert_true(fputs(before[i], f) >= 0);
+		assert_int_equal(fclose(f), 0);
+		assert_int_equal(log_open(path, LEVEL_INFO), 0);
+		log_begin(&line, EVENT_READY);
+		log_commit(&line);
+		log_close();
+		text = slurp(path);
+		found = strstr(text, there[i]);
+		assert_non_null(found);
+		assert_null(strstr(text, "\n\n"));
+		assert_int_not_equal(text[0], '\n');
+		free(text);
+	}
+}
+
 static void
 test_catalogue(void **state)
 {
@@ -380,6 +411,7 @@ main(void)
 		cmocka_unit_test(test_threads_and_rotation),
 		cmocka_unit_test(test_write_failure),
 		cmocka_unit_test(test_reopen_failure),
+		cmocka_unit_test(test_after_a_kill),
 		cmocka_unit_test(test_catalogue),
 	};
 
