@@ -39,6 +39,9 @@ def arguments():
     parser.add_argument("--binary", metavar="FILE", help="the liaisond to kill (broker/liaisond of the build folder)")
     parser.add_argument("--megabytes", type=int, default=60, metavar="N", help="sent between two kills, about, at most (60)")
     parser.add_argument("--check-every", type=int, default=1, metavar="N", help="`liaison check` after every Nth start (1)")
+    parser.add_argument("--retention", action="store_true",
+                        help="let journal time run 3600 times as fast, and segments live for an hour: what is live is carried forward and old "
+                             "segments removed all the time (a build with seams)")
     parser.add_argument("--keep", action="store_true", help="leave state, log and records where they are")
     options = parser.parse_args()
     if min(options.kills, options.senders, options.depth, options.megabytes, options.check_every) < 1:
@@ -61,19 +64,22 @@ class Run:
         self.options, self.rng = options, random.Random(options.seed)
         self.found = []  # broken promises
         self.ready_ms, self.recovery_ms, self.check_s = [], [], []
-        self.unready = self.torn = self.checks = 0
+        self.unready = self.torn = self.removed = self.carried = 0
         authority = Authority(certificates)
         authority.server = authority.issue("broker", usage=SERVER, addresses=[ipaddress.ip_address("127.0.0.1")])
         self.reader = authority.issue("dui")
         identities = {f"S{n:02d}": authority.issue(f"S{n:02d}") for n in range(options.senders)}
         configuration = Configuration()
         configuration.journal["segment_size"] = "8M"
+        if options.retention:
+            os.environ["LIAISON_CLOCK_RATE"] = "3600"
+            configuration.journal.update(retention="1h", duplicate_window="90d")
         configuration.limits["large_slots"] = 2 * options.senders  # for a message waiting for one may be told to come again later
         for name, identity in identities.items():
             configuration.peer(name.lower(), identity, senders=[f"{name}|CHU"])
         configuration.peer("dui", self.reader, may=["read"])
-        configuration.inbox("whole", readers=["dui"])  # from which nobody takes anything
-        configuration.inbox("taken", readers=["dui"])
+        configuration.inbox("whole", readers=["dui"], max_age="360d")  # from which nobody takes anything
+        configuration.inbox("taken", readers=["dui"], max_age="360d")
         configuration.route("all", to=["whole", "taken"])
         self.broker = Victim(authority, configuration, options.binary)
         self.allowance = Allowance()
@@ -88,9 +94,9 @@ class Run:
         return sum(sender.bytes for sender in self.senders)
 
     def watch(self, seconds):
-        """Let it work for so long, or until the allowance is used up."""
+        """Let it work for so long, or until the allowance is used up (retention goes on without)."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self.allowance.left > 0:
+        while time.monotonic() < end and (self.allowance.left > 0 or self.options.retention):
             time.sleep(0.002)
 
     def started(self):
@@ -136,8 +142,14 @@ class Run:
         else:
             self.started()
             self.allowance.set(budget)
-            self.watch(self.rng.uniform(0.05, 2))
+            self.watch(self.rng.uniform(0.05, 5 if self.options.retention else 2))
         self.broker.kill()
+        self.count_removals()
+
+    def count_removals(self):
+        lines = [line for line in self.broker.lines() if line.event == "segment-removed"] if self.options.retention else []
+        self.removed += len(lines)
+        self.carried += sum(int(line["carried"]) for line in lines)
 
     def run(self):
         for thread in [*self.senders, self.dui]:
@@ -188,6 +200,7 @@ class Run:
 
     def conclude(self):
         import arrivals
+        from liaison_harness.broker import wait_until
         self.resend()
         client = self.broker.pull(self.reader)
         whole = arrivals.listed(client, "whole")
@@ -204,8 +217,11 @@ class Run:
         there = waiting | self.dui.kept.keys() | self.dui.doubt.keys()
         self.check("taken", [by_seq.get(seq, f"{seq}\t-\t-\t-\n") for seq in sorted(there)])
         self.found += self.dui.found
+        if self.options.retention and not self.removed:  # each life was too short for it
+            wait_until(lambda: any(line.event == "segment-removed" for line in self.broker.lines()), 60, "the removal of a segment")
         self.check_journal()
         status = self.broker.stop()
+        self.count_removals()
         if status:
             self.found.append(f"stop: exit status {status}")
         return said, len(rows), len({tuple(row.split('\t')[1:3]) for row in rows})
@@ -215,6 +231,8 @@ class Run:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(f"seed {self.options.seed}: {self.options.kills} kills ({self.unready} before it was ready) in {seconds:.0f} s")
         print(said)
+        if self.options.retention:
+            print(f"{self.removed} segments removed, {self.carried} records carried forward")
         print(f"{acknowledged} AA for {self.sent_bytes() / 1e6:.0f} MB sent, {arrived} arrived, {arrived - distinct} doubles, "
               f"{sum(sender.cuts for sender in self.senders)} connections cut with messages in flight")
         print(f"a reader took {len(self.dui.kept)}, {len(self.dui.doubt)} in doubt; {self.torn} torn tails")

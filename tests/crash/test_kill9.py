@@ -4,11 +4,14 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 KILL9 = pathlib.Path(__file__).resolve().parent / "kill9.py"
 
 
-def test_few_kills():
-    run = subprocess.run([sys.executable, KILL9, "--kills", "4", "--megabytes", "10"], capture_output=True, text=True, timeout=240)
+@pytest.mark.parametrize("more", [[], ["--retention"]], ids=["", "retention"])
+def test_few_kills(more):
+    run = subprocess.run([sys.executable, KILL9, "--kills", "4", "--megabytes", "10", *more], capture_output=True, text=True, timeout=240)
     print(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "0 broken promises" in run.stdout
