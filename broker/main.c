@@ -106,6 +106,9 @@ load(const char *path, struct config **configp, struct buffer *errors)
 	r = config_load(path, configp, errors);
 	if (r < 0 && errors->len == 0)
 		buffer_printf(errors, "%s: %s\n", path, strerror(-r));
+	if (r == -ENOENT)
+		buffer_printf(
+		    errors, "liaisond: -c FILE says which configuration; conf/liaison.conf is a sample\n");
 	if (r)
 		return r;
 	r = config_check_files(*configp, errors);

@@ -154,7 +154,7 @@ read_file(struct conf_reader *r, struct conf_file *file)
 	buffer_init(&text, FILE_MAX_SIZE);
 	error = slurp(file->path, &text);
 	if (error) {
-		buffer_printf(r->errors, "%s:1: cannot be read: %s\n", file->path, file_error(error));
+		buffer_printf(r->errors, "%s: cannot be read: %s\n", file->path, file_error(error));
 		goto out;
 	}
 	if (scan(r, file->path, (const char *)text.data) &&
@@ -218,12 +218,12 @@ list_files(struct conf_reader *r, const char *path)
 	if (count < 0 && errno != ENOENT && errno != ENOTDIR) {
 		int error = -errno;
 
-		buffer_printf(r->errors, "%s:1: cannot be read: %s\n", beside, strerror(errno));
+		buffer_printf(r->errors, "%s: cannot be read: %s\n", beside, strerror(errno));
 		return error;
 	}
 	if (count < 0 || count > FILES_MAX) {
 		if (count > FILES_MAX) {
-			buffer_printf(r->errors, "%s:1: holds more than %d files\n", beside, FILES_MAX);
+			buffer_printf(r->errors, "%s: holds more than %d files\n", beside, FILES_MAX);
 			r->invalid = true;
 		}
 		while (count > 0)

@@ -199,8 +199,8 @@ struct config {
 
 /* Outcome of config_load beside 0 and -errno. */
 enum {
-	CONFIG_INVALID =
-	    1, /* ${errors} holds one line per error: "file:line: what is wrong; what was meant" */
+	CONFIG_INVALID = 1, /* ${errors} holds one line per error: "file:line: what is wrong; what was meant";
+	     * without a line where the file itself is at fault */
 };
 
 /* Load ${path} and its conf.d. On 0 *${configp} is the caller's: config_free. Errors are appended to ${errors} (made by the caller), also

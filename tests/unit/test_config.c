@@ -325,10 +325,10 @@ test_scan(void **state)
 	assert_int_equal(fwrite("\0", 1, 1, f), 1);
 	assert_int_equal(fclose(f), 0);
 	assert_int_equal(load(&c), -EILSEQ);
-	assert_error("liaison.conf:1: cannot be read: holds a NUL byte");
+	assert_error("liaison.conf: cannot be read: holds a NUL byte");
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(load(&c), -ENOENT);
-	assert_error("liaison.conf:1: cannot be read: No such file or directory");
+	assert_error("liaison.conf: cannot be read: No such file or directory");
 }
 
 /* Not only the first error is told, and none twice. */
