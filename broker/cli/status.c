@@ -66,8 +66,8 @@ print_status(void *arg, const json_t *row)
 	       "%lld stray acknowledgements\n",
 	    number(row, "accepted"), number(row, "refused"), number(row, "deferred"),
 	    number(row, "duplicates"), number(row, "frames"), number(row, "stray"));
-	printf("queues      %lld waiting in %lld destinations", number(row, "waiting"),
-	    number(row, "destinations"));
+	printf("queues      %lld waiting in %lld inbox%s", number(row, "waiting"),
+	    number(row, "destinations"), number(row, "destinations") == 1 ? "" : "es");
 	if (number(row, "waiting"))
 		printf(", oldest %s", cli_age((uint64_t)number(row, "oldest_s"), oldest));
 	printf("; %lld parked\n", number(row, "parked"));

@@ -199,29 +199,29 @@ put_record(const struct trace_hop *record, struct buffer *out)
 	switch (record->type) {
 	case RECORD_DUPLICATE:
 		buffer_printf(out,
-		    "Record %llu is message %llu come again: answered as before, not routed twice. ", seq,
+		    "Record %llu is message %llu come again: answered as before, not routed twice.", seq,
 		    ref);
 		break;
 	case RECORD_OUTCOME:
 		buffer_printf(
-		    out, "Record %llu is what became of message %llu in %s. ", seq, ref, record->destination);
+		    out, "Record %llu is what became of message %llu in %s.", seq, ref, record->destination);
 		break;
 	case RECORD_ACCESS:
-		buffer_printf(out, "Record %llu says that %s read message %llu (%s). ", seq, record->who, ref,
+		buffer_printf(out, "Record %llu says that %s read message %llu (%s).", seq, record->who, ref,
 		    record->what);
 		break;
 	case RECORD_OPERATOR:
 		buffer_printf(
-		    out, "Record %llu is an operator's act: %s by %s. ", seq, record->what, record->who);
+		    out, "Record %llu is an operator's act: %s by %s.", seq, record->what, record->who);
 		break;
 	case RECORD_STARTED:
-		buffer_printf(out, "Record %llu says that the broker started. ", seq);
+		buffer_printf(out, "Record %llu says that the broker started.", seq);
 		break;
 	case RECORD_REMOVED:
-		buffer_printf(out, "Record %llu says that retention removed a segment of the journal. ", seq);
+		buffer_printf(out, "Record %llu says that retention removed a segment of the journal.", seq);
 		break;
 	default:
-		buffer_printf(out, "Record %llu is of a kind this version does not know. ", seq);
+		buffer_printf(out, "Record %llu is of a kind this version does not know.", seq);
 		break;
 	}
 }
@@ -235,6 +235,8 @@ control_why_sentence(const struct control_options *with, const struct trace_mess
 		put_record(record, out);
 	if (!message->seq)
 		return;
+	if (record)
+		buffer_append_byte(out, ' ');
 	if (message->type == RECORD_ACCEPTED) {
 		put_accepted(with, message, now_us, out, wellp);
 	} else {
