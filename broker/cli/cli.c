@@ -3,6 +3,7 @@
 #include "broker/cli/cli.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,6 +31,15 @@ cli_usage(const struct cli *cli)
 	fprintf(stderr, "usage: liaison %s%s%s\n       liaison %s --help tells more\n", cli->command->name,
 	    cli->command->synopsis[0] ? " " : "", cli->command->synopsis, cli->command->name);
 	return CLI_COULD_NOT;
+}
+
+int
+cli_bad_option(const struct cli *cli, const struct option *options, int option)
+{
+	for (; options->name && option != '?'; options++)
+		if (options->val == option)
+			cli_fail(cli, 0, "--%s does not take \"%s\"", options->name, optarg ? optarg : "");
+	return cli_usage(cli);
 }
 
 bool

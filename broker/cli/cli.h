@@ -41,6 +41,12 @@ int cli_fail(const struct cli *cli, int status, const char *format, ...)
 /* The synopsis, on standard error: CLI_COULD_NOT. */
 int cli_usage(const struct cli *cli);
 
+struct option;
+
+/* After getopt_long gave ${option} of ${options} with a value in optarg that it does not take (or '?', which it has told itself): say so,
+ * and the synopsis: CLI_COULD_NOT. */
+int cli_bad_option(const struct cli *cli, const struct option *options, int option);
+
 /* A whole number of digits only, within [least, most]. */
 bool cli_number(const char *text, uint64_t least, uint64_t most, uint64_t *number);
 

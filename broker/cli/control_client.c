@@ -75,7 +75,10 @@ static void
 complain(const struct cli *cli, const char *path, int error)
 {
 	if (error == -ENOENT || error == -ECONNREFUSED)
-		cli_fail(cli, 0, "%s: no broker answers there; is liaisond running?", path);
+		cli_fail(cli, 0,
+		    "%s: no broker answers there; is liaisond running? (--config FILE or --socket PATH: "
+		    "another one)",
+		    path);
 	else if (error == -EACCES)
 		cli_fail(cli, 0, "%s: you may not; be root or in the socket's group", path);
 	else

@@ -66,7 +66,10 @@ static const struct cli_command commands[] = {
 	    "  --pipeline N        messages sent ahead of their acknowledgements (1)\n"
 	    "  --timeout S         seconds to wait for each step (30)\n"
 	    "  --raw               the acknowledgements as they came\n"
-	    "The exit status is 1 when any message was not answered AA (or CA).\n",
+	    "The exit status is 1 when any message was not answered AA (or CA). L42 in the output is the "
+	    "control id of the\n"
+	    "acknowledgement; from Liaison it is L and the broker's id, which show and why take: liaison "
+	    "show 42.\n",
 	    cli_send },
 	{ "pull",
 	    "--from HOST:PORT --cert FILE --key FILE --ca FILE [--server-name NAME]\n"
@@ -74,18 +77,24 @@ static const struct cli_command commands[] = {
 	    "               [--wait S] [--follow] [--timeout S]",
 	    "what a DUI does: list inboxes, fetch messages and documents, acknowledge",
 	    "Without --inbox the inboxes one may read; with it what waits there.\n"
-	    "  --into DIR     fetch messages and documents into DIR: SEQ.hl7, SEQ-N.xml, on disk when told\n"
+	    "  --into DIR     fetch messages and documents into DIR, which must be there: SEQ.hl7, "
+	    "SEQ-N.xml\n"
 	    "  --accept       acknowledge what was fetched (needs --into)\n"
 	    "  --reject SEQ   reject one item, with --code and --text\n"
 	    "  --wait S       wait up to S seconds for something to come\n"
-	    "  --follow       go on for ever\n",
+	    "  --follow       go on for ever\n"
+	    "  --timeout S    seconds to wait for each step (30)\n"
+	    "  --json         the lists and results as the server wrote them\n"
+	    "--cert, --key, --ca and --server-name are those of send. The exit status is 1 when an item "
+	    "could not be\n"
+	    "fetched or acknowledged.\n",
 	    cli_pull },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const char shared_help[] =
-    "Every command takes:\n"
+    "Every command that asks a broker, which is all but send and pull, takes:\n"
     "  --config FILE  the broker's configuration, to find its socket (/etc/liaison/liaison.conf);\n"
     "                 before COMMAND also -c FILE\n"
     "  --socket PATH  the broker's control socket itself\n"
@@ -94,6 +103,11 @@ static const char shared_help[] =
     "\n"
     "Exit status: 0 done and well; 1 the thing asked about is not well, or was refused; 2 usage, or it could "
     "not be asked.\n";
+
+/* Of those that ask no control socket. */
+static const char client_help[] = "Exit status: 0 done and well; 1 something was refused or could not be "
+				  "had; 2 usage, or the server could not be "
+				  "asked.\n";
 
 static void
 print_help(void)
@@ -111,7 +125,8 @@ print_command_help(const struct cli_command *command)
 	printf("usage: liaison %s%s%s\n\n%c%s.\n%s%s\n%s", command->name, command->synopsis[0] ? " " : "",
 	    command->synopsis,
 	    command->summary[0] >= 'a' ? command->summary[0] - 'a' + 'A' : command->summary[0],
-	    command->summary + 1, command->help[0] ? "\n" : "", command->help, shared_help);
+	    command->summary + 1, command->help[0] ? "\n" : "", command->help,
+	    command->run == cli_send || command->run == cli_pull ? client_help : shared_help);
 }
 
 /* The one command that begins with ${name}, or is it. */
@@ -162,8 +177,8 @@ take_shared(struct cli *cli, int argc, char **argv, bool *help)
 	int left = 0;
 
 	for (int i = 0; i < argc; i++) {
-		int config = take_value(
-		    argc, argv, &i, left == 1 && argv[i][1] == 'c' ? "-c" : "--config", &cli->config);
+		int config = take_value(argc, argv, &i,
+		    left == 1 && strncmp(argv[i], "-c", 2) == 0 ? "-c" : "--config", &cli->config);
 		int sock = config ? 0 : take_value(argc, argv, &i, "--socket", &cli->socket);
 
 		if (config < 0 || sock < 0) {

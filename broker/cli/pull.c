@@ -475,7 +475,7 @@ cli_pull(const struct cli *cli, int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (!take_option(&p, option))
-			return cli_usage(cli);
+			return cli_bad_option(cli, options, option);
 	if (optind != argc)
 		return cli_usage(cli);
 	if (disagreement(&p)) {

@@ -106,7 +106,9 @@ cli_queue(const struct cli *cli, int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (option == '?' ||
 		    !cli_number(optarg, 1, UINT64_C(1) << 53, option == 'a' ? &after : &limit))
-			return cli_usage(cli);
+			return cli_bad_option(cli, options, option);
+	if ((after || limit) && argc == optind)
+		cli_fail(cli, 0, "--after and --limit go with a DESTINATION");
 	if (argc - optind > 1 || ((after || limit) && argc == optind))
 		return cli_usage(cli);
 	if ((r = control_client_open(cli, &client)) != 0)

@@ -133,8 +133,8 @@ await_answer(struct sending *s)
 		}
 		n = tls_client_read(s->client, s->input, sizeof(s->input), 0);
 		if (n == 0)
-			cli_fail(
-			    s->cli, 0, "the server closed; %zu messages have no acknowledgement", s->count);
+			cli_fail(s->cli, 0, "the server closed; messages without an acknowledgement: %zu",
+			    s->count);
 		if (n <= 0)
 			return CLI_COULD_NOT;
 		s->rest = span_make(s->input, (size_t)n);
@@ -237,7 +237,7 @@ cli_send(const struct cli *cli, int argc, char **argv)
 		{ "timeout", required_argument, NULL, 'w' }, { "raw", no_argument, NULL, 'r' },
 		{ NULL, 0, NULL, 0 } };
 	struct sending *s = calloc(1, sizeof(*s));
-	int option, r = CLI_DONE;
+	int option = 0, r = CLI_DONE;
 
 	if (!s)
 		return cli_fail(cli, CLI_COULD_NOT, "not enough memory");
@@ -247,12 +247,16 @@ cli_send(const struct cli *cli, int argc, char **argv)
 	while (r == CLI_DONE && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (!take_option(s, option))
 			r = CLI_COULD_NOT;
-	if (r || optind == argc || !s->to.to || !s->to.certificate || !s->to.key || !s->to.authorities)
+	if (r) {
+		r = cli_bad_option(cli, options, option);
+	} else if (optind == argc || !s->to.to || !s->to.certificate || !s->to.key || !s->to.authorities) {
+		cli_fail(cli, 0, "a FILE, --to, --cert, --key and --ca are all needed");
 		r = cli_usage(cli);
-	else if (!(s->waiting = calloc(s->pipeline, sizeof(*s->waiting))))
+	} else if (!(s->waiting = calloc(s->pipeline, sizeof(*s->waiting)))) {
 		r = cli_fail(cli, CLI_COULD_NOT, "not enough memory");
-	else
+	} else {
 		r = run(s, argv + optind, argc - optind);
+	}
 	free(s->waiting);
 	free(s);
 	return r;

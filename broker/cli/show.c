@@ -158,12 +158,23 @@ ask(const struct cli *cli, json_t *request)
 	return r;
 }
 
+/* False after complaining: what newcomers have at hand first is the sender's control id. */
+static bool
+take_id(const struct cli *cli, const char *text, uint64_t *id)
+{
+	if (cli_number(text, 1, UINT64_C(1) << 53, id))
+		return true;
+	cli_fail(
+	    cli, 0, "\"%s\" is no id of ours; by the sender's control id: liaison search --control ID", text);
+	return false;
+}
+
 int
 cli_why(const struct cli *cli, int argc, char **argv)
 {
 	uint64_t id;
 
-	if (argc != 2 || !cli_number(argv[1], 1, UINT64_C(1) << 53, &id))
+	if (argc != 2 || !take_id(cli, argv[1], &id))
 		return cli_usage(cli);
 	return ask(cli, json_pack("{sssI}", "command", "why", "id", (json_int_t)id));
 }
@@ -186,9 +197,9 @@ cli_show(const struct cli *cli, int argc, char **argv)
 		else if (option == 'r')
 			reason = optarg;
 		else if (option != 'd' || !cli_number(optarg, 1, 1000000, &document))
-			return cli_usage(cli);
+			return cli_bad_option(cli, options, option);
 	}
-	if (optind + 1 != argc || !cli_number(argv[optind], 1, UINT64_C(1) << 53, &id))
+	if (optind + 1 != argc || !take_id(cli, argv[optind], &id))
 		return cli_usage(cli);
 	content = content || document;
 	if (content && (!reason || !reason[0]))
@@ -246,10 +257,10 @@ cli_search(const struct cli *cli, int argc, char **argv)
 		"WHY" };
 	json_t *request = json_pack("{sssi}", "command", "search", "limit", 50);
 	struct table table;
-	int option, r;
+	int option = 0, r;
 	bool good = true;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while (good && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		uint64_t number = 0;
 		int64_t since = 0;
 
@@ -274,7 +285,7 @@ cli_search(const struct cli *cli, int argc, char **argv)
 	}
 	if (!good || optind != argc) {
 		json_decref(request);
-		return cli_usage(cli);
+		return good ? cli_usage(cli) : cli_bad_option(cli, options, option);
 	}
 	table_init(&table, 8, 0x1);
 	for (size_t i = 0; i < 8; i++)

@@ -151,7 +151,7 @@ cli_tail(const struct cli *cli, int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "fn:", options, NULL)) != -1) {
 		if (!take_option(&tail, option, &lines)) {
 			json_decref(tail.filters);
-			return cli_usage(cli);
+			return cli_bad_option(cli, options, option);
 		}
 	}
 	filtered = json_object_size(tail.filters) > 1;

@@ -27,6 +27,7 @@ struct tls_client {
 	SSL *ssl;
 	int fd;
 	unsigned timeout_s;
+	bool heard; /* at least one byte */
 };
 
 /* "host:port" or "[address]:port". */
@@ -141,6 +142,17 @@ words(int error)
 	const char *reason = error == -EPROTO && code ? ERR_reason_error_string(code) : NULL;
 
 	return reason ? reason : strerror(-error);
+}
+
+/* What may be behind an end before the first byte: with TLS 1.3 the server judges our certificate after our side of the handshake is done. */
+static const char *
+hint(const struct tls_client *client, int error)
+{
+	bool ended = error == 1 || error == -ECONNRESET || error == -EPIPE || error == -EPROTO;
+
+	return ended && !client->heard
+		   ? "; it may not know our certificate, or not want this of it: the server's log tells"
+		   : "";
 }
 
 static int
@@ -268,8 +280,8 @@ tls_client_write(struct tls_client *client, struct span bytes)
 		}
 		r = settle(client, r, deadline_us);
 		if (r)
-			return cli_fail(client->cli, CLI_COULD_NOT, "%s: sending: %s", client->to,
-			    r == 1 ? "the server closed" : words(r));
+			return cli_fail(client->cli, CLI_COULD_NOT, "%s: sending: %s%s", client->to,
+			    r == 1 ? "the server closed" : words(r), hint(client, r));
 	}
 	return 0;
 }
@@ -286,14 +298,17 @@ tls_client_read(struct tls_client *client, void *bytes, size_t size, unsigned ex
 		ERR_clear_error();
 		errno = 0;
 		r = SSL_read_ex(client->ssl, bytes, size, &n);
-		if (r == 1)
+		if (r == 1) {
+			client->heard = true;
 			return (ssize_t)n;
+		}
 		r = settle(client, r, deadline_us);
-		if (r == 1)
+		if (r == 1 && client->heard)
 			return 0;
 		if (r) {
 			/* With TLS 1.3 a refused certificate is told only now, by an alert. */
-			cli_fail(client->cli, 0, "%s: waiting for an answer: %s", client->to, words(r));
+			cli_fail(client->cli, 0, "%s: waiting for an answer: %s%s", client->to,
+			    r == 1 ? "the server closed" : words(r), hint(client, r));
 			return -1;
 		}
 	}

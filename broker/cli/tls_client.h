@@ -32,6 +32,7 @@ const char *tls_client_to(const struct tls_client *client);
 /* Send all of ${bytes}. 0 or CLI_COULD_NOT after complaining. */
 int tls_client_write(struct tls_client *client, struct span bytes) __attribute__((warn_unused_result));
 
-/* Up to ${size} bytes; 0: the other side ended; -1 after complaining. Waits at most ${extra_s} longer than usual. */
+/* Up to ${size} bytes; 0: the other side ended; -1 after complaining, also when it
+ * ended before it said anything. Waits at most ${extra_s} longer than usual. */
 ssize_t tls_client_read(struct tls_client *client, void *bytes, size_t size, unsigned extra_s)
     __attribute__((warn_unused_result));

@@ -65,7 +65,7 @@ def test_status_tells_in_a_few_lines_that_all_is_well(lasting, authority):
     lines = told.stdout.splitlines()
     assert 5 <= len(lines) <= 8
     assert lines[0].startswith("liaisond    well")
-    assert "1 accepted" in told.stdout and "1 waiting in 1 destinations" in told.stdout
+    assert "1 accepted" in told.stdout and "1 waiting in 1 inbox," in told.stdout
 
 
 def test_status_says_what_is_not_well(broker, authority, configuration):
@@ -339,11 +339,30 @@ def test_send_says_why_it_could_not(lasting, authority, tmp_path):
     (tmp_path / "good.hl7").write_bytes(message())
     stranger = authority.issue("stranger")
     told = lasting.liaison("send", str(tmp_path / "good.hl7"), *options(lasting, authority, stranger, "mllp", "--to"))
-    assert told.returncode == 2 and told.stderr
+    assert told.returncode == 2 and "it may not know our certificate" in told.stderr, told
+    told = lasting.liaison("pull", *options(lasting, authority, stranger, "pull", "--from"))
+    assert told.returncode == 2 and "it may not know our certificate" in told.stderr, told
     told = lasting.liaison("send", str(tmp_path / "good.hl7"), *options(lasting, authority, authority.chu, "mllp", "--to"),
                            "--server-name", "somewhere.else")
     assert told.returncode == 2 and "the server's certificate is refused" in told.stderr, told
     assert not lasting.log("received")
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["tail", "--since", "yesterday"], '--since does not take "yesterday"'),
+    (["search", "--since", "yesterday", "--peer", "chu"], '--since does not take "yesterday"'),
+    (["queue", "parked", "--limit", "few"], '--limit does not take "few"'),
+    (["queue", "--limit", "3"], "--after and --limit go with a DESTINATION"),
+    (["show", "DEMO-1"], '"DEMO-1" is no id of ours'),
+    (["why", "DEMO-1"], "liaison search --control ID"),
+    (["show", "1", "--document", "first"], '--document does not take "first"'),
+    (["send", "x.hl7", "--to", "127.0.0.1:1"], "a FILE, --to, --cert, --key and --ca are all needed"),
+    (["send", "x.hl7", "--pipeline", "0"], '--pipeline does not take "0"'),
+    (["pull", "--wait", "61"], '--wait does not take "61"'),
+])
+def test_wrong_usage_is_told_by_what_is_wrong(lasting, arguments, sentence):
+    told = lasting.liaison(*arguments)
+    assert told.returncode == 2 and sentence in told.stderr and "usage: liaison" in told.stderr, told
 
 
 def test_pull_fetches_then_acknowledges(lasting, authority, tmp_path):
