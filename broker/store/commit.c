@@ -391,24 +391,12 @@ static void
 record_note(struct journal *journal, const struct pending *pending, uint64_t offset)
 {
 	struct committer *c = journal->committer;
-	struct segment *segment = c->current;
-	const struct record_head *head = &pending->header.head;
-	bool carried = (head->flags & RECORD_CARRIED) != 0;
-	struct segment_entry entry = { .seq = head->seq,
-		.offset = offset,
-		.ref = head->ref,
-		.type = head->type,
-		.flags = head->flags,
-		.front_len = pending->header.facts_len + pending->header.decision_len };
+	uint64_t seq = pending->header.head.seq;
 
-	memcpy(entry.key, head->key, sizeof entry.key);
-	segment_entry_encode(&entry, c->entries + c->entry_count++ * SEGMENT_ENTRY_SIZE);
-	index_add(&segment->index, head->seq, offset, carried);
-	segment->records++;
-	if (!carried && head->time_us > segment->last_us)
-		segment->last_us = head->time_us;
-	if (head->seq > journal->committed_seq)
-		journal->committed_seq = head->seq;
+	segment_note(
+	    c->current, &pending->header, offset, c->entries + c->entry_count++ * SEGMENT_ENTRY_SIZE);
+	if (seq > journal->committed_seq)
+		journal->committed_seq = seq;
 }
 
 static void

@@ -146,6 +146,11 @@ struct journal {
 int journal_path(const struct journal *journal, uint32_t number, char *path, size_t size)
     __attribute__((warn_unused_result));
 struct segment *segment_new(void);
+
+/* A record of ${segment} stands at ${offset}: put it in the index in memory, where index_reserve made room, and its entry for the index on
+ * disk into ${entry}. The same for one just committed and for one found again. */
+void segment_note(struct segment *segment, const struct record_header *header, uint64_t offset,
+    uint8_t entry[static SEGMENT_ENTRY_SIZE]);
 void segment_free(struct segment *segment);
 /* Under the lock: make room for one more in the list. 0 or -ENOMEM. */
 int segments_reserve(struct journal *journal) __attribute__((warn_unused_result));

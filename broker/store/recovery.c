@@ -82,15 +82,8 @@ struct scan {
 static int
 scan_note(struct scan *scan, const struct record_header *header, uint64_t offset, const uint8_t *encoded)
 {
-	const struct record_head *head = &header->head;
 	struct segment *segment = scan->segment;
-	bool carried = (head->flags & RECORD_CARRIED) != 0;
-	struct segment_entry entry = { .seq = head->seq,
-		.offset = offset,
-		.ref = head->ref,
-		.type = head->type,
-		.flags = head->flags,
-		.front_len = header->facts_len + header->decision_len };
+	bool carried = (header->head.flags & RECORD_CARRIED) != 0;
 	int r;
 
 	if (scan->count == scan->cap) {
@@ -107,12 +100,7 @@ scan_note(struct scan *scan, const struct record_header *header, uint64_t offset
 		r = record_chain(&scan->sha, encoded, segment->chain);
 	if (r)
 		return r;
-	memcpy(entry.key, head->key, sizeof entry.key);
-	segment_entry_encode(&entry, scan->entries + scan->count++ * SEGMENT_ENTRY_SIZE);
-	index_add(&segment->index, head->seq, offset, carried);
-	segment->records++;
-	if (!carried && head->time_us > segment->last_us)
-		segment->last_us = head->time_us;
+	segment_note(segment, header, offset, scan->entries + scan->count++ * SEGMENT_ENTRY_SIZE);
 	return 0;
 }
 

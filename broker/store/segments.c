@@ -35,6 +35,27 @@ segment_new(void)
 }
 
 void
+segment_note(struct segment *segment, const struct record_header *header, uint64_t offset,
+    uint8_t entry[static SEGMENT_ENTRY_SIZE])
+{
+	const struct record_head *head = &header->head;
+	bool carried = (head->flags & RECORD_CARRIED) != 0;
+	struct segment_entry made = { .seq = head->seq,
+		.offset = offset,
+		.ref = head->ref,
+		.type = head->type,
+		.flags = head->flags,
+		.front_len = header->facts_len + header->decision_len };
+
+	memcpy(made.key, head->key, sizeof made.key);
+	segment_entry_encode(&made, entry);
+	index_add(&segment->index, head->seq, offset, carried);
+	segment->records++;
+	if (!carried && head->time_us > segment->last_us)
+		segment->last_us = head->time_us;
+}
+
+void
 segment_free(struct segment *segment)
 {
 	if (!segment)
