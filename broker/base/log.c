@@ -42,10 +42,11 @@ struct log {
 	bool open;
 	bool idle; /* the writer waits for the first line */
 	bool reopen;
-	bool broken_line;    /* the writer's: a pipe got a part of a line */
-	uint64_t told;	     /* the writer's: drops already logged */
-	atomic_int least;    /* enum log_level; LEVEL_ERROR + 1 while closed */
-	atomic_ullong drops; /* since the process began */
+	bool broken_line;	  /* the writer's: a pipe got a part of a line */
+	uint64_t told;		  /* the writer's: drops already logged */
+	atomic_int least;	  /* enum log_level; LEVEL_ERROR + 1 while closed */
+	atomic_ullong drops;	  /* since the process began */
+	atomic_ullong dropped_us; /* when the last one was (monotonic) */
 };
 
 static struct log the_log = {
@@ -66,12 +67,21 @@ log_dropped(void)
 	return atomic_load_explicit(&the_log.drops, memory_order_relaxed);
 }
 
+bool
+log_dropped_lately(unsigned seconds)
+{
+	uint64_t last = atomic_load_explicit(&the_log.dropped_us, memory_order_relaxed);
+
+	return last && clock_mono_us() - last < (uint64_t)seconds * 1000000;
+}
+
 static void
 count_drops(uint64_t lines)
 {
 	if (lines == 0)
 		return;
 	atomic_fetch_add_explicit(&the_log.drops, lines, memory_order_relaxed);
+	atomic_store_explicit(&the_log.dropped_us, clock_mono_us(), memory_order_relaxed);
 	metric_count(METRIC_LOG_DROPPED, lines);
 }
 

@@ -84,3 +84,6 @@ void log_commit(struct log_line *line);
 
 /* Lines dropped because the ring was full or the write failed. */
 uint64_t log_dropped(void);
+
+/* Whether the last of them was dropped within ${seconds}. */
+bool log_dropped_lately(unsigned seconds);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `status`, `peers`, `certs` and `events`: how the broker is now. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/base/clock.h"
@@ -8,8 +9,10 @@
 #include "broker/base/metrics.h"
 #include "broker/doors/control_request.h"
 
-#define LAG_ALERT	 10000 /* records the view may be behind before `status` says so */
-#define CERTIFICATE_SOON 30    /* days before `status` says so */
+#define LAG_ALERT	      10000 /* records the view may be behind before `status` says so */
+#define CERTIFICATE_SOON      30    /* days before `status` says so */
+#define PEER_CERTIFICATE_SOON 14    /* of a partner's: theirs to renew, ours to remind them of */
+#define LOG_DROPPED_S	      3600
 
 static const int certificate_days[] = { 1, 7, 14, 30, 60 };
 
@@ -71,6 +74,37 @@ add_certificate(struct control_request *request, json_t *row)
 		alert(row, "our certificate expires soon: see liaison certs");
 }
 
+/* A partner's end is ours to tell: it hears of it from nobody else before it is refused. */
+static void
+add_peer_certificates(struct control_request *request, json_t *row)
+{
+	char text[160];
+
+	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
+		const struct peer *peer = peers_at(request->with->peers, i);
+		int64_t days;
+
+		if (!peer->last_seen_us)
+			continue;
+		days = days_left(&peer->last);
+		if (days < 0)
+			snprintf(text, sizeof(text), "the certificate of %s has expired", peer->config->name);
+		else
+			snprintf(text, sizeof(text),
+			    "the certificate of %s expires in %lld days: call the partner",
+			    peer->config->name, (long long)days);
+		if (days <= PEER_CERTIFICATE_SOON)
+			alert(row, text);
+	}
+}
+
+static void
+add_log(json_t *row)
+{
+	if (log_dropped_lately(LOG_DROPPED_S))
+		alert(row, "log lines were dropped within the last hour: look at the disk of the log");
+}
+
 static void
 add_queues(struct control_request *request, json_t *row)
 {
@@ -129,8 +163,11 @@ status_work(struct control_request *request)
 		alert(row, "disk space is below the floor: pushes are answered AR");
 	if (j.quarantined)
 		alert(row, "damaged bytes were put into quarantine: liaison check");
+	if (j.damaged || j.check_failed)
+		alert(row, "records are damaged on disk: liaison check, and record-damaged in the log");
 	if (!well)
-		alert(row, "the view cannot be written: liaison rebuild when the disk is well");
+		alert(row,
+		    "the view cannot be written: show, why and search are behind; tried again by itself");
 	else if (lag > LAG_ALERT)
 		alert(row, "the view is far behind the journal");
 }
@@ -168,6 +205,8 @@ control_status(struct control_request *request)
 	add_queues(request, row);
 	add_peers(request, row);
 	add_certificate(request, row);
+	add_peer_certificates(request, row);
+	add_log(row);
 	if (s.parked)
 		alert(row, "messages are parked: no route wants them (liaison queue parked)");
 	if (s.stopping)

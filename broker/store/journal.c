@@ -348,6 +348,8 @@ journal_status(struct journal *journal, struct journal_status *status)
 	status->disk_free = journal->disk_free;
 	status->disk_total = journal->disk_total;
 	status->quarantined = journal->quarantined;
+	status->damaged = journal->damaged;
+	status->check_failed = journal->check_failed;
 	status->below_floor = journal->below_floor;
 	status->failed = journal->failed;
 	count = journal->syncs < JOURNAL_SYNC_RING ? journal->syncs : JOURNAL_SYNC_RING;

@@ -191,9 +191,12 @@ struct journal_status {
 	uint64_t segments;
 	uint64_t disk_free, disk_total;
 	uint64_t quarantined; /* files in quarantine/ made by this process */
+	uint64_t
+	    damaged; /* records found damaged when they were read; the same one may count again after others */
 	uint64_t sync_us_last, sync_us_p50;
 	bool below_floor;
-	bool failed; /* the last batch could not be written */
+	bool failed;	   /* the last batch could not be written */
+	bool check_failed; /* the last journal_verify had findings */
 };
 
 void journal_status(struct journal *journal, struct journal_status *status);

@@ -23,9 +23,10 @@
 #include "broker/store/record.h"
 #include "broker/store/segment.h"
 
-#define JOURNAL_PATH_MAX  4096
-#define JOURNAL_OPEN_MAX  64 /* descriptors of old segments kept open for readers */
-#define JOURNAL_SYNC_RING 128
+#define JOURNAL_PATH_MAX     4096
+#define JOURNAL_OPEN_MAX     64 /* descriptors of old segments kept open for readers */
+#define JOURNAL_SYNC_RING    128
+#define JOURNAL_DAMAGED_TOLD 16 /* damaged records remembered, so that each is told once */
 #define QUARANTINE_BYTES                                                                                     \
 	((uint64_t)16 << 20)  /* copied of one damaged region: beyond it the segment itself is the copy */
 #define QUARANTINE_FILES 1000 /* made by one process */
@@ -135,6 +136,9 @@ struct journal {
 	uint64_t disk_free, disk_total;
 
 	uint64_t quarantined;
+	uint64_t damaged;			     /* records that a reader found damaged */
+	uint64_t damaged_told[JOURNAL_DAMAGED_TOLD]; /* the last of them, a ring */
+	bool check_failed;			     /* the last journal_verify had findings */
 	uint64_t sync_us[JOURNAL_SYNC_RING];
 	size_t syncs;
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "broker/base/log.h"
+#include "broker/base/metrics.h"
 #include "broker/store/disk.h"
 #include "broker/store/journal_private.h"
 
@@ -69,6 +71,36 @@ journal_read_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, bool bod
 	return 0;
 }
 
+/* Told once and not at every try of a reader that comes again: true the first time, as far as the ring remembers. */
+static bool
+is_news(struct journal *journal, uint64_t seq)
+{
+	bool known = false;
+
+	pthread_mutex_lock(&journal->lock);
+	for (size_t i = 0; i < JOURNAL_DAMAGED_TOLD; i++)
+		known |= journal->damaged_told[i] == seq;
+	if (!known)
+		journal->damaged_told[journal->damaged++ % JOURNAL_DAMAGED_TOLD] = seq;
+	pthread_mutex_unlock(&journal->lock);
+	return !known;
+}
+
+static void
+tell_damage(struct journal *journal, uint64_t seq, uint32_t number, uint64_t offset)
+{
+	struct log_line line;
+
+	if (!is_news(journal, seq))
+		return;
+	metric_count(METRIC_JOURNAL_DAMAGED, 1);
+	log_begin(&line, EVENT_RECORD_DAMAGED);
+	log_u64(&line, "id", seq);
+	log_u64(&line, "segment", number);
+	log_u64(&line, "offset", offset);
+	log_commit(&line);
+}
+
 int
 journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
 {
@@ -94,6 +126,8 @@ journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *are
 		if (r == -ENOENT && !segment->gone)
 			r = -EIO; /* the file of a segment in service is missing */
 		pthread_mutex_unlock(&journal->lock);
+		if (r == JOURNAL_DAMAGED)
+			tell_damage(journal, seq, segment->number, offset);
 		segment_release(journal, segment);
 	} while (r == -ENOENT);
 	return r;

@@ -432,5 +432,10 @@ journal_verify(struct journal *journal, struct buffer *report)
 	free(verify.removed);
 	if (r == 0 && buffer_failed(report))
 		r = -ENOMEM;
-	return r ? r : verify.findings ? JOURNAL_DAMAGED : 0;
+	if (r)
+		return r;
+	pthread_mutex_lock(&journal->lock);
+	journal->check_failed = verify.findings > 0;
+	pthread_mutex_unlock(&journal->lock);
+	return verify.findings ? JOURNAL_DAMAGED : 0;
 }
