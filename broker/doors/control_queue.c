@@ -104,7 +104,7 @@ queue_done(struct control_request *request)
 	const struct queue_list *list = request->own;
 
 	if (request->result)
-		control_fail_errno(request, "the view cannot be read", request->result);
+		control_fail_view(request, request->result);
 	else if (list->seqs)
 		control_ok(request, json_pack("{sI}", "waiting", (json_int_t)request->number));
 	else

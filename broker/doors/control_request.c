@@ -96,6 +96,17 @@ control_fail_errno(struct control_request *request, const char *what, int error)
 	    request, "internal", "%s: %s", what, strerror_r(error < 0 ? -error : error, text, sizeof(text)));
 }
 
+void
+control_fail_view(struct control_request *request, int error)
+{
+	if (error == -EUCLEAN || error == -ENOENT)
+		control_fail(request, "busy",
+		    "the view is damaged or gone; it is being made anew from the journal, ask again in a "
+		    "moment");
+	else
+		control_fail_errno(request, "the view cannot be read", error);
+}
+
 static void
 job_run(struct workers_job *job)
 {

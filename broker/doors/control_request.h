@@ -64,6 +64,9 @@ void control_ok(struct control_request *request, json_t *fields);
 void control_fail(struct control_request *request, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* control_fail for a view that cannot be read: what is damaged or gone is made anew without being asked. */
+void control_fail_view(struct control_request *request, int error);
+
 /* control_fail in the words of a -errno. */
 void control_fail_errno(struct control_request *request, const char *what, int error);
 

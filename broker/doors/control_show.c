@@ -184,7 +184,7 @@ show_done(struct control_request *request)
 		control_fail(request, "absent", "no record %llu: it never was, or its retention is over",
 		    (unsigned long long)id);
 	else if (request->result)
-		control_fail_errno(request, "the view cannot be read", request->result);
+		control_fail_view(request, request->result);
 	else
 		control_ok(request, json_pack("{sb}", "well", (int)request->number));
 }
@@ -238,7 +238,7 @@ static void
 search_done(struct control_request *request)
 {
 	if (request->result)
-		control_fail_errno(request, "the view cannot be read", request->result);
+		control_fail_view(request, request->result);
 	else
 		control_ok(request, json_pack("{sI}", "found", (json_int_t)request->number));
 }

@@ -48,6 +48,7 @@ struct trace {
 	bool stop;
 	uint64_t rebuilds_asked, rebuilds_done; /* a rebuild is asked for by counting up */
 	uint64_t rebuilt_rows;
+	bool broken; /* a reader found the database damaged */
 
 	pthread_mutex_t read;
 	struct trace_reader reader;
@@ -61,6 +62,7 @@ struct trace {
 	size_t removed_count;
 	uint64_t rebuild;     /* the rebuild under way, 0: none */
 	uint64_t rebuild_end; /* it is done when this record has been seen */
+	bool anew;	      /* the same, of our own accord: the database was damaged, foreign or gone */
 	bool failure_told;
 };
 
@@ -119,6 +121,37 @@ remove_database(struct trace *trace)
 	pthread_mutex_unlock(&trace->read);
 }
 
+/* Without being asked; what was seen is seen again. */
+static void
+make_anew(struct trace *trace)
+{
+	char directory[4096];
+	const char *slash = strrchr(trace->path, '/');
+
+	remove_database(trace);
+	if ((size_t)snprintf(directory, sizeof(directory), "%.*s", (int)(slash - trace->path), trace->path) <
+	    sizeof(directory))
+		(void)mkdir(directory, 0700); /* where it failed, opening tells */
+	trace->anew = true;
+	trace->rebuild_end = journal_committed(trace->journal);
+	trace->position = (struct trace_position){ 0 };
+}
+
+/* Whether the open database is still what lies on disk: readers open it by its name. */
+static int
+look_at_database(struct trace *trace)
+{
+	bool broken;
+
+	pthread_mutex_lock(&trace->state);
+	broken = trace->broken;
+	trace->broken = false;
+	pthread_mutex_unlock(&trace->state);
+	if (broken)
+		return -EUCLEAN;
+	return access(trace->path, F_OK) == 0 ? 0 : -errno;
+}
+
 static void
 close_store(struct trace *trace)
 {
@@ -146,7 +179,9 @@ open_store(struct trace *trace)
 			return r;
 		if (attempt)
 			return r ? -EIO : -ESTALE;
-		remove_database(trace);
+		if (r == -EUCLEAN)
+			tell_failure(trace, r);
+		make_anew(trace);
 	}
 }
 
@@ -262,16 +297,18 @@ end_rebuild(struct trace *trace)
 	uint64_t rows;
 	int r;
 
-	if (!trace->rebuild || trace->position.seen < trace->rebuild_end || trace->prune)
+	if (!(trace->rebuild || trace->anew) || trace->position.seen < trace->rebuild_end || trace->prune)
 		return 0;
 	if ((r = trace_store_rows(trace->store, &rows)) != 0)
 		return r;
 	pthread_mutex_lock(&trace->state);
-	trace->rebuilds_done = trace->rebuild;
+	if (trace->rebuild)
+		trace->rebuilds_done = trace->rebuild;
 	trace->rebuilt_rows = rows;
 	pthread_cond_broadcast(&trace->changed);
 	pthread_mutex_unlock(&trace->state);
 	trace->rebuild = 0;
+	trace->anew = false;
 	log_begin(&line, EVENT_REBUILT);
 	log_text(&line, "view", "trace");
 	log_u64(&line, "rows", rows);
@@ -300,7 +337,9 @@ follow(void *arg)
 		int r = 0;
 
 		begin_rebuild(trace);
-		if (!trace->store)
+		if (trace->store)
+			r = look_at_database(trace);
+		else
 			r = open_store(trace);
 		if (!r)
 			r = project(trace);
@@ -309,8 +348,8 @@ follow(void *arg)
 		if (r < 0) {
 			tell_failure(trace, r);
 			close_store(trace);
-			if (r == -EUCLEAN)
-				remove_database(trace);
+			if (r == -EUCLEAN || r == -ENOENT)
+				make_anew(trace);
 			publish(trace, trace->position.seen, false);
 			nap(trace, retry_ms);
 			retry_ms = retry_ms * 2 < RETRY_MAX_MS ? retry_ms * 2 : RETRY_MAX_MS;
@@ -475,6 +514,11 @@ unlock_reader(struct trace *trace, int result)
 	if (result < 0)
 		trace_reader_close(&trace->reader); /* it may be what is wrong */
 	pthread_mutex_unlock(&trace->read);
+	if (result != -EUCLEAN)
+		return;
+	pthread_mutex_lock(&trace->state);
+	trace->broken = true; /* the thread makes it anew */
+	pthread_mutex_unlock(&trace->state);
 }
 
 int

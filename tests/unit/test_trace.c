@@ -354,6 +354,44 @@ test_a_database_of_another_journal_is_not_believed(void **state)
 	bench_fini(&one);
 }
 
+/* Deleted by somebody, damaged on disk while it is read: told, and made anew without being asked. */
+static void
+test_a_lost_database_is_made_anew(void **state)
+{
+	static const char *const ways[] = { "rm -f %s/views/trace.db*", "rm -rf %s/views",
+		"rm -f %s/views/trace.db-*; dd if=/dev/urandom of=%s/views/trace.db bs=4096 count=64 "
+		"2>/dev/null" };
+	struct bench bench;
+	struct trace_message m;
+	const struct trace_hop *record;
+	char command[512];
+	uint64_t seq = 0, later;
+
+	(void)state;
+	bench_init(&bench);
+	for (int i = 0; i < 50; i++)
+		seq = put_message(&bench.rig, "lost");
+	settle(&bench);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		int r = -1;
+
+		snprintf(command, sizeof(command), ways[i], bench.rig.directory, bench.rig.directory);
+		assert_int_equal(system(command), 0);
+		for (int tries = 0; tries < 1000 && (r != 0 || trace_seen(bench.trace) < seq); tries++) {
+			usleep(10000);
+			arena_reset(&bench.arena);
+			r = trace_show(bench.trace, seq, &bench.arena, &m, &record);
+		}
+		assert_int_equal(r, 0);
+		assert_string_equal(m.control, "lost");
+		later = put_message(&bench.rig, "later");
+		settle(&bench);
+		assert_int_equal(trace_show(bench.trace, later, &bench.arena, &m, &record), 0);
+		assert_string_equal(m.control, "later");
+	}
+	bench_fini(&bench);
+}
+
 static atomic_bool retention_paused;
 
 /* Messages with an even number are still wanted. */
@@ -422,6 +460,7 @@ main(void)
 		cmocka_unit_test(test_lists_and_searches),
 		cmocka_unit_test(test_it_is_a_function_of_the_journal),
 		cmocka_unit_test(test_a_database_of_another_journal_is_not_believed),
+		cmocka_unit_test(test_a_lost_database_is_made_anew),
 		cmocka_unit_test(test_retention_then_rebuild),
 	};
 
