@@ -290,6 +290,8 @@ tell_unauthenticated(struct link *link)
 	if (SSL_is_init_finished(link->ssl) || bytes == 0)
 		return;
 	metric_count(METRIC_UNAUTHENTICATED_BYTES, bytes);
+	if (link->untold)
+		return;
 	log_begin(&line, EVENT_BEFORE_AUTHENTICATION);
 	log_u64(&line, "link", link->id);
 	log_text(&line, "address", link->address);

@@ -44,6 +44,23 @@ log_identity(struct log_line *line, const struct tls_identity *identity)
 	log_time(line, "not_after", identity->not_after);
 }
 
+/* Begin the line of a refusal; false: others like it were told just now, and it is only counted. */
+static bool
+begin_refusal(struct log_line *line, enum log_event event, struct link *link, const char *reason,
+    const struct tls_identity *identity)
+{
+	uint64_t again, key = refusals_key(link->address, reason, identity ? identity->serial : "");
+
+	link->untold = !refusals_tell(&link->listener->refusals, key, loop_now_us(link_loop(link)), &again);
+	if (link->untold)
+		return false;
+	log_begin(line, event);
+	log_where(line, link);
+	if (again)
+		log_u64(line, "again", again);
+	return true;
+}
+
 void
 link_refuse(struct link *link, const char *reason, const struct tls_identity *identity)
 {
@@ -52,12 +69,12 @@ link_refuse(struct link *link, const char *reason, const struct tls_identity *id
 	struct log_line line;
 
 	metric_add(metric_series(METRIC_HANDSHAKES_REFUSED, reason), 1);
-	log_begin(&line, probe ? EVENT_PROBED : EVENT_HANDSHAKE_REFUSED);
-	log_where(&line, link);
-	log_text(&line, "reason", reason);
-	if (identity)
-		log_identity(&line, identity);
-	log_commit(&line);
+	if (begin_refusal(&line, probe ? EVENT_PROBED : EVENT_HANDSHAKE_REFUSED, link, reason, identity)) {
+		log_text(&line, "reason", reason);
+		if (identity)
+			log_identity(&line, identity);
+		log_commit(&line);
+	}
 	link_linger(link);
 }
 
@@ -75,12 +92,13 @@ refuse_unknown(struct link *link, X509 *certificate, const char *why)
 		spki[2 * i + 1] = digits[identity.spki[i] & 15];
 	}
 	spki[sizeof(spki) - 1] = '\0';
-	log_begin(&line, EVENT_PEER_UNKNOWN);
-	log_where(&line, link);
-	log_text(&line, "why", why);
-	log_identity(&line, &identity);
-	log_text(&line, "spki", spki);
-	log_commit(&line);
+	if (begin_refusal(&line, EVENT_PEER_UNKNOWN, link, why, &identity)) {
+		log_text(&line, "why", why);
+		log_identity(&line, &identity);
+		log_text(&line, "spki", spki);
+		log_commit(&line);
+	}
+	metric_add(metric_series(METRIC_HANDSHAKES_REFUSED, "unknown peer"), 1);
 	link_linger(link);
 }
 
@@ -89,12 +107,14 @@ refuse_crowd(struct link *link, const struct peer *peer)
 {
 	struct log_line line;
 
-	log_begin(&line, EVENT_CONNECTION_REFUSED);
-	log_where(&line, link);
-	log_text(&line, "peer", peer->config->name);
-	log_text(&line, "why", "the peer's greatest number of connections");
-	log_u64(&line, "limit", peer->config->max_connections);
-	log_commit(&line);
+	static const char why[] = "the peer's greatest number of connections";
+
+	if (begin_refusal(&line, EVENT_CONNECTION_REFUSED, link, why, &peer->last)) {
+		log_text(&line, "peer", peer->config->name);
+		log_text(&line, "why", why);
+		log_u64(&line, "limit", peer->config->max_connections);
+		log_commit(&line);
+	}
 	link_linger(link);
 }
 
@@ -116,6 +136,8 @@ become_open(struct link *link, struct peer *peer)
 	log_text(&line, "tls", SSL_get_version(link->ssl));
 	log_text(&line, "cipher", SSL_get_cipher_name(link->ssl));
 	log_text(&line, "resumed", SSL_session_reused(link->ssl) ? "yes" : "no");
+	log_text(&line, "serial", peer->last.serial);
+	log_time(&line, "not_after", peer->last.not_after);
 	log_commit(&line);
 
 	link_enter(link, LINK_OPEN);

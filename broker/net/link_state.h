@@ -14,6 +14,7 @@
 
 #include "broker/net/deadline.h"
 #include "broker/net/link.h"
+#include "broker/net/refusals.h"
 
 enum link_state {
 	LINK_HANDSHAKE,
@@ -57,6 +58,7 @@ struct link {
 	bool above;	     /* waiting was above the low-water mark */
 	uint64_t mark;	     /* output up to here (bytes_out + waiting, then)... */
 	uint64_t mark_by_us; /* ...must have left by then */
+	bool untold;	     /* refused like others before it: no line of its own */
 	char address[64];
 };
 
@@ -71,6 +73,7 @@ struct listener {
 	bool telling;
 	uint64_t refused;
 	const char *refused_why;
+	struct refusals refusals; /* of certificates and handshakes */
 	struct link *links;
 	size_t count; /* links that are not CLOSED */
 	size_t known; /* of them, those whose peer is known */
