@@ -80,7 +80,9 @@ check_directory(const char *path, const char *what, struct buffer *errors)
 	if (!S_ISDIR(st.st_mode))
 		return tell(errors, path, what, "is no directory");
 	if (access(path, W_OK | X_OK) != 0)
-		return tell(errors, path, what, "cannot be written by the user of the broker");
+		return tell(errors, path, what,
+		    errno == EROFS ? "lies on a file system that is mounted read-only"
+				   : "cannot be written by the user of the broker");
 	return true;
 }
 

@@ -122,6 +122,25 @@ static const struct conf_key peer_keys[] = {
 };
 
 /* The words of an array as a mask, the ith word being bit i. */
+/* What was meant instead of ${text}: the nearest of ${words}, or all of them. */
+static const char *
+mask_hint(struct conf_reader *r, const char *text, const char *const *words, size_t word_count)
+{
+	const char *hint = conf_hint(r, text, words, word_count);
+	char all[128] = "";
+	size_t len = 0;
+
+	if (!hint || hint[0])
+		return hint;
+	for (size_t i = 0; i < word_count && len < sizeof(all); i++) {
+		int n =
+		    snprintf(all + len, sizeof(all) - len, "%s\"%s\"", i ? ", " : "; there are ", words[i]);
+
+		len += n > 0 ? (size_t)n : 0;
+	}
+	return conf_copy(r, all);
+}
+
 static unsigned
 read_mask(struct conf_reader *r, const config_setting_t *setting, const char *what, const char *name,
     const char *const *words, size_t word_count)
@@ -141,7 +160,7 @@ read_mask(struct conf_reader *r, const config_setting_t *setting, const char *wh
 			mask |= 1U << w;
 		else
 			conf_error(r, conf_element(setting, name, i), "%s: %s has no \"%s\"%s", what, name,
-			    texts[i], conf_hint(r, texts[i], words, word_count));
+			    texts[i], mask_hint(r, texts[i], words, word_count));
 	}
 	return mask;
 }

@@ -529,8 +529,10 @@ conf_texts(
 	if (!list)
 		return NULL;
 	if (!config_setting_is_array(list) && !config_setting_is_list(list)) {
-		conf_error(r, list, "%s: %s is %s; meant is an array of texts [ \"\", \"\" ]", what, name,
-		    type_name(list));
+		conf_error(r, list, "%s: %s is %s; meant is an array of texts, such as %s = [ \"%.40s\" ]",
+		    what, name, type_name(list), name,
+		    config_setting_type(list) == CONFIG_TYPE_STRING ? config_setting_get_string(list)
+								    : "...");
 		return NULL;
 	}
 	texts = conf_alloc(r, (size_t)config_setting_length(list), sizeof(*texts));

@@ -42,6 +42,8 @@ check_configuration(struct control_request *request)
 	r = config_load(request->with->config_path, &config, &errors);
 	if (!r)
 		r = config_check_files(config, &errors);
+	if (!r)
+		r = tls_check(&config->tls, &errors);
 	if (r && !errors.len)
 		buffer_printf(&errors, "%s: %s", request->with->config_path, strerror(r < 0 ? -r : EINVAL));
 	if (r || errors.len)
@@ -86,7 +88,8 @@ check_view(struct control_request *request)
 	bool caught_up = trace_wait(trace, journal_committed(request->with->journal), CONTROL_VIEW_MS);
 
 	if (!trace_well(trace))
-		finding(request, "view", false, "cannot be written: liaison rebuild when the disk is well");
+		finding(request, "view", false,
+		    "cannot be written, tried again by itself: see view-failed in the log");
 	else
 		finding(request, "view", true,
 		    caught_up ? "has seen every record" : "follows the journal and is still behind");

@@ -205,6 +205,51 @@ tls_server_new(struct tls_context **contextp, const struct config_tls *tls, stru
 	return context_new(contextp, tls, true, errors);
 }
 
+/* ISO 8601, to the second. */
+static void
+time_text(int64_t when, char *text, size_t size)
+{
+	time_t t = (time_t)when;
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm) || strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		text[0] = '\0';
+}
+
+int
+tls_check(const struct config_tls *tls, struct buffer *errors)
+{
+	struct tls_context *context = NULL;
+	X509 *certificate;
+	char when[32];
+	int rc = tls_server_new(&context, tls, errors);
+
+	if (rc)
+		return rc;
+	certificate = SSL_CTX_get0_certificate(context->ctx);
+	if (X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) != 1) {
+		buffer_printf(errors,
+		    "%s: the certificate is not one for a server; partners will refuse it\n",
+		    tls->certificate);
+		rc = TLS_INVALID;
+	}
+	if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0) {
+		time_text(context->own.not_after, when, sizeof(when));
+		buffer_printf(errors, "%s: the certificate ended on %s; partners will refuse it\n",
+		    tls->certificate, when);
+		rc = TLS_INVALID;
+	}
+	if (X509_cmp_current_time(X509_get0_notBefore(certificate)) >= 0) {
+		time_text(context->own.not_before, when, sizeof(when));
+		buffer_printf(errors, "%s: the certificate begins on %s only; partners will refuse it\n",
+		    tls->certificate, when);
+		rc = TLS_INVALID;
+	}
+	ERR_clear_error();
+	tls_free(context);
+	return rc;
+}
+
 int
 tls_client_new(struct tls_context **contextp, const struct config_tls *tls, struct buffer *errors)
 {
