@@ -67,6 +67,7 @@ struct verdict {
 	uint64_t time_us; /* of that record */
 	bool duplicate;
 	const struct fault *fault; /* NULL when accepted */
+	uint64_t first;		   /* FAULT_SAME_ID: the accepted message that has the control id; else 0 */
 };
 
 typedef void core_done_fn(void *arg, const struct verdict *verdict);

@@ -76,6 +76,7 @@ answer(struct pending *p)
 		.time_us = repeated ? p->first_time_us : p->head.time_us,
 		.duplicate = repeated,
 		.fault = p->fault.code == FAULT_NONE ? NULL : &p->fault,
+		.first = p->fault.code == FAULT_SAME_ID ? p->first : 0,
 	};
 
 	if (repeated)
@@ -439,6 +440,7 @@ compare(struct pending *p, uint64_t first, uint64_t first_time_us, const uint8_t
 		repeat(p, first, first_time_us);
 		return;
 	}
+	p->first = first;
 	refuse_with(p, FAULT_SAME_ID, "MSH-10",
 	    "this control id was accepted before with other content; a new message needs a new id");
 }

@@ -160,6 +160,8 @@ log_verdict(const struct mllp_slot *slot, const struct verdict *verdict)
 	} else {
 		log_begin(&line, event_of(verdict));
 		log_message(&line, slot, verdict->seq);
+		if (verdict->first)
+			log_u64(&line, "first", verdict->first);
 		if (verdict->answer != ANSWER_ACCEPT && verdict->fault)
 			log_fault(&line, verdict->fault);
 	}
