@@ -142,12 +142,18 @@ take_lines(struct control_request *request, struct scan *scan, struct span text)
 	return at;
 }
 
+static uint64_t
+file_number(const struct stat *st)
+{
+	return (uint64_t)st->st_ino & (((uint64_t)1 << 53) - 1);
+}
+
 static void
 place_offset(const struct control_line *line, struct scan *scan, const struct stat *st)
 {
 	uint64_t size = (uint64_t)st->st_size;
 
-	scan->file = (uint64_t)st->st_ino & (((uint64_t)1 << 53) - 1);
+	scan->file = file_number(st);
 	if (line->offset < 0) {
 		uint64_t back = (uint64_t)-line->offset;
 
@@ -159,6 +165,36 @@ place_offset(const struct control_line *line, struct scan *scan, const struct st
 	scan->anew = (line->file && line->file != scan->file) || scan->offset > size;
 	if (scan->anew)
 		scan->offset = 0;
+}
+
+/*
+ * The file to read. Whoever was reading one that was renamed since (logrotate: FILE.1) gets its last lines first, and FILE from its beginning
+ * once they are read: else those written between two questions would be missed at every rotation.
+ */
+static int
+open_log(const struct control_request *request, bool *rotatedp)
+{
+	const char *path = request->with->config->log_file;
+	uint64_t file = request->line.file;
+	char rotated[4096];
+	struct stat st, now = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), old = -1;
+
+	*rotatedp = false;
+	if (!file || (fd >= 0 && fstat(fd, &now) == 0 && file_number(&now) == file) ||
+	    (size_t)snprintf(rotated, sizeof(rotated), "%s.1", path) >= sizeof(rotated))
+		return fd < 0 ? -errno : fd;
+	old = open(rotated, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (old >= 0 && fstat(old, &st) == 0 && file_number(&st) == file) {
+		/* no line in the new one yet: the old one may still be written to */
+		*rotatedp = now.st_size > 0;
+		if (fd >= 0)
+			close(fd);
+		return old;
+	}
+	if (old >= 0)
+		close(old);
+	return fd < 0 ? -ENOENT : fd;
 }
 
 static int
@@ -189,10 +225,11 @@ tail_work(struct control_request *request)
 {
 	struct scan *scan = request->own;
 	struct stat st;
-	int fd = open(request->with->config->log_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool rotated;
+	int fd = open_log(request, &rotated);
 
 	if (fd < 0) {
-		request->result = -errno;
+		request->result = fd;
 		return;
 	}
 	if (fstat(fd, &st) != 0) {
@@ -201,6 +238,12 @@ tail_work(struct control_request *request)
 		make_filter(&request->line, &scan->filter);
 		place_offset(&request->line, scan, &st);
 		request->result = scan_file(request, scan, fd);
+		if (rotated && scan->end) { /* read to its end: on with the new one */
+			scan->file = 0;
+			scan->offset = 0;
+			scan->end = false;
+			scan->anew = true;
+		}
 	}
 	close(fd);
 }
