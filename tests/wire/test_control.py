@@ -59,7 +59,8 @@ def ask(broker, *lines, path=None):
 
 
 def test_status_tells_in_a_few_lines_that_all_is_well(lasting, authority):
-    push(lasting, authority)
+    with contextlib.closing(lasting.mllp(authority.issue("chu", until=MONTHS, file_name="chu-lasting"))) as sender:
+        assert sender.ask(message()).code == "AA"
     told = lasting.liaison("status")
     assert told.returncode == 0, told
     lines = told.stdout.splitlines()
