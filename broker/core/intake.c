@@ -394,9 +394,7 @@ accept(struct pending *p)
 	(void)r;
 }
 
-/*
- * Duplicates.
- */
+/* Duplicates. */
 static void
 repeat(struct pending *p, uint64_t first, uint64_t first_time_us)
 {
@@ -440,7 +438,6 @@ compare(struct pending *p, uint64_t first, uint64_t first_time_us, const uint8_t
 		repeat(p, first, first_time_us);
 		return;
 	}
-	p->first = first;
 	refuse_with(p, FAULT_SAME_ID, "MSH-10",
 	    "this control id was accepted before with other content; a new message needs a new id");
 }

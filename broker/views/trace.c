@@ -108,16 +108,10 @@ tell_failure(struct trace *trace, int error)
 static void
 remove_database(struct trace *trace)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
-	char name[4096];
-
 	/* The reader must not go on with a file that is no longer there. */
 	pthread_mutex_lock(&trace->read);
 	trace_reader_close(&trace->reader);
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		if ((size_t)snprintf(name, sizeof(name), "%s%s", trace->path, suffixes[i]) < sizeof(name))
-			(void)unlink(name);
-	}
+	trace_store_remove(trace->path);
 	pthread_mutex_unlock(&trace->read);
 }
 
@@ -125,13 +119,7 @@ remove_database(struct trace *trace)
 static void
 make_anew(struct trace *trace)
 {
-	char directory[4096];
-	const char *slash = strrchr(trace->path, '/');
-
 	remove_database(trace);
-	if ((size_t)snprintf(directory, sizeof(directory), "%.*s", (int)(slash - trace->path), trace->path) <
-	    sizeof(directory))
-		(void)mkdir(directory, 0700); /* where it failed, opening tells */
 	trace->anew = true;
 	trace->rebuild_end = journal_committed(trace->journal);
 	trace->position = (struct trace_position){ 0 };

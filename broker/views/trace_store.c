@@ -4,8 +4,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <sqlite3.h>
 
@@ -264,6 +267,21 @@ trace_store_close(struct trace_store *store)
 		sqlite3_finalize(store->statements[i]);
 	sqlite3_close(store->db);
 	free(store);
+}
+
+void
+trace_store_remove(const char *path)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	const char *slash = strrchr(path, '/');
+	char name[4096];
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		if ((size_t)snprintf(name, sizeof(name), "%s%s", path, suffixes[i]) < sizeof(name))
+			(void)unlink(name);
+	}
+	if (slash && (size_t)snprintf(name, sizeof(name), "%.*s", (int)(slash - path), path) < sizeof(name))
+		(void)mkdir(name, 0700);
 }
 
 int

@@ -38,6 +38,9 @@ int trace_store_open(struct trace_store **storep, const char *path, const char *
     struct trace_position *position) __attribute__((warn_unused_result));
 void trace_store_close(struct trace_store *store);
 
+/* Remove the database of ${path}, and see that its directory is there for a new one. Failures show when that one is opened. */
+void trace_store_remove(const char *path);
+
 int trace_store_begin(struct trace_store *store) __attribute__((warn_unused_result));
 int trace_store_commit(struct trace_store *store, const struct trace_position *position)
     __attribute__((warn_unused_result));
