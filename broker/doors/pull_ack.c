@@ -59,7 +59,8 @@ settled(void *arg, int error)
 	if (!request->connection)
 		; /* the outcomes stand; asking again tells them */
 	else if (error)
-		pull_later(request, "journal", "The journal cannot be written now: ask again, what stands is told.");
+		pull_later(
+		    request, "journal", "The journal cannot be written now: ask again, what stands is told.");
 	else if (buffer_failed(&out))
 		pull_later(request, "overload", "There is no memory for this answer now: ask again.");
 	else
