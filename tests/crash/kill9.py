@@ -70,7 +70,8 @@ class Run:
         self.reader = authority.issue("dui")
         identities = {f"S{n:02d}": authority.issue(f"S{n:02d}") for n in range(options.senders)}
         configuration = Configuration()
-        configuration.journal["segment_size"] = "8M"
+        self.segment_size = self.rng.choice(["1M", "4M", "16M"])  # the smallest is less than the largest message
+        configuration.journal["segment_size"] = self.segment_size
         if options.retention:
             os.environ["LIAISON_CLOCK_RATE"] = "3600"
             configuration.journal.update(retention="1h", duplicate_window="90d")
@@ -229,7 +230,8 @@ class Run:
     def tell(self, said, arrived, distinct, seconds):
         acknowledged = sum(sender.codes["AA"] for sender in self.senders)
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(f"seed {self.options.seed}: {self.options.kills} kills ({self.unready} before it was ready) in {seconds:.0f} s")
+        print(f"seed {self.options.seed}: {self.options.kills} kills ({self.unready} before it was ready) in {seconds:.0f} s, "
+              f"segments of {self.segment_size}")
         print(said)
         if self.options.retention:
             print(f"{self.removed} segments removed, {self.carried} records carried forward")

@@ -36,7 +36,7 @@ class Victim(Broker):
         with open(self.log_file, "rb") as stream:
             stream.seek(self.tail)
             content = stream.read()
-        return log.parse(content.decode("ascii"))
+        return log.parse(content.removeprefix(b"\n").decode("ascii"))  # which ends a line that the last kill cut short
 
     def await_ready(self):
         """How long it took, in milliseconds."""
