@@ -66,7 +66,7 @@ def normal(text, quickstart):
     # where a long command is broken depends on the length of the paths
     text = re.sub(r" \\\n +", " ", text)
     for pattern, name in (
-            (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "TIME"), (r"(?<=DEMO-[A-Z]{3}-)\d{12}", "STAMP"),
+            (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "TIME"), (r"(?<=DEMO-[A-Z]{3}-)\d{15}", "STAMP"),
             (r"\b[0-9a-f]{64}\b", "SHA-256"), (r"(?<=sha256=)[0-9a-f]+", "SHA-256"), (r"\(\d+ ms\)", "(N ms)"),
             (r"\bus=\d+", "us=N"), (r"\blink=\d+", "link=N")):
         text = re.sub(pattern, name, text)
