@@ -240,14 +240,26 @@ rig_connect(const struct rig *rig, const struct client_options *options, bool *o
 	return ssl;
 }
 
+/* What came and was not read, a session ticket for one: closing over it would be a reset. */
+static void
+swallow(int fd)
+{
+	uint8_t bytes[4096];
+
+	for (int i = 0; i < 256 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; i++)
+		;
+}
+
 void
 client_close(SSL *ssl)
 {
 	int fd = SSL_get_fd(ssl);
 
 	ERR_clear_error();
-	if (SSL_is_init_finished(ssl))
+	if (SSL_is_init_finished(ssl)) {
 		SSL_shutdown(ssl);
+		swallow(fd);
+	}
 	SSL_free(ssl);
 	close(fd);
 	ERR_clear_error();
