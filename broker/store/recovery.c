@@ -3,8 +3,9 @@
  * What a start finds on disk: which files are segments, which are void, where their records lie and end.
  *
  * Nothing is deleted but half-made files of zeros. Damage is copied to quarantine/ and told. The last segment, when it was not sealed, is
- * scanned; what is whole in it counts, and is written again in place, byte for byte, and synced: a sync that failed before the
- * crash may have left the page cache clean and the disk without the bytes. It is then sealed; writing goes on in a new segment.
+ * scanned; what is whole in it counts, and is written again in place, byte for byte (a half-written head is mended), and synced: a sync
+ * that failed before the crash may have left the page cache clean and the disk without the bytes. It is then sealed; writing goes on in a new
+ * segment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -194,6 +195,17 @@ scan_run(struct scan *scan, uint64_t bound)
 	return 0;
 }
 
+/* Power may have gone while the head was written: the copy that is whole takes the place of the other. */
+static void
+head_mend(uint8_t *block)
+{
+	struct segment_head head;
+	int copies;
+
+	if (segment_head_decode(block, &head, &copies) == SEGMENT_HEAD_OK && copies < 2)
+		segment_head_encode(&head, block);
+}
+
 /* Put what counts on disk for certain: see the head of this file. */
 static int
 rewrite(const struct segment *segment, int fd)
@@ -209,6 +221,8 @@ rewrite(const struct segment *segment, int fd)
 		r = disk_read(fd, at, chunk, n, &got);
 		if (r == 0 && got < n)
 			r = -EIO; /* somebody cut the file meanwhile */
+		if (r == 0 && at == 0 && n >= SEGMENT_HEAD_SIZE)
+			head_mend(chunk);
 		if (r == 0)
 			r = disk_write_bytes(fd, at, chunk, n);
 		at += n;
