@@ -65,7 +65,7 @@ add_message(void *arg, const json_t *row)
 	add_age(table, row);
 	table_add(table, cli_text(row, "peer"));
 	table_add(table, cli_text(row, "type"));
-	table_add(table, cli_text(row, "control"));
+	table_add_cut(table, cli_text(row, "control"), CONTROL_SHOWN);
 	table_add(table, cli_size((uint64_t)cli_integer(row, "size"), size));
 	return 0;
 }

@@ -229,7 +229,7 @@ add_found(void *arg, const json_t *row)
 	table_add(table, cli_text(row, "time"));
 	table_add(table, cli_text(row, "peer"));
 	table_add(table, cli_text(row, "type"));
-	table_add(table, cli_text(row, "control"));
+	table_add_cut(table, cli_text(row, "control"), CONTROL_SHOWN);
 	table_add(table, cli_text(row, "answer"));
 	table_add(table, cli_true(row, "parked") ? "parked" : cli_text(row, "destinations"));
 	table_add(table, json_is_object(fault) ? cli_text(fault, "text") : "");

@@ -63,6 +63,17 @@ table_addf(struct table *table, const char *format, ...)
 	take_cell(table, cell);
 }
 
+void
+table_add_cut(struct table *table, const char *text, size_t most)
+{
+	size_t at = 0, characters = 0;
+
+	for (; text[at]; at++)
+		if (((unsigned char)text[at] & 0xc0) != 0x80 && characters++ == most)
+			break;
+	table_addf(table, "%.*s%s", (int)at, text, text[at] ? "..." : "");
+}
+
 /* Characters, not bytes: what is shown is UTF-8. */
 static size_t
 width_of(const char *text)

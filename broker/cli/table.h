@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define CONTROL_SHOWN 40 /* characters of a control id in a table; --json and `show` have all */
 #define TABLE_COLUMNS 16
 
 struct table {
@@ -23,6 +24,8 @@ void table_fini(struct table *table);
 
 /* The next cell, row after row; NULL is an empty one. */
 void table_add(struct table *table, const char *text);
+/* At most ${most} characters of ${text}, then "...": one long value must not push all others out of sight. */
+void table_add_cut(struct table *table, const char *text, size_t most);
 void table_addf(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Print what was gathered and forget it. */

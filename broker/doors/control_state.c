@@ -9,10 +9,8 @@
 #include "broker/base/metrics.h"
 #include "broker/doors/control_request.h"
 
-#define LAG_ALERT	      10000 /* records the view may be behind before `status` says so */
-#define CERTIFICATE_SOON      30    /* days before `status` says so */
-#define PEER_CERTIFICATE_SOON 14    /* of a partner's: theirs to renew, ours to remind them of */
-#define LOG_DROPPED_S	      3600
+#define LAG_ALERT     10000 /* records the view may be behind before `status` says so */
+#define LOG_DROPPED_S 3600
 
 static const int certificate_days[] = { 1, 7, 14, 30, 60 };
 
@@ -70,7 +68,7 @@ add_certificate(struct control_request *request, json_t *row)
 	json_object_set_new(row, "certificate_days", json_integer(days));
 	if (days < 0)
 		alert(row, "our certificate has expired");
-	else if (days <= CERTIFICATE_SOON)
+	else if (days <= PEERS_OWN_SOON)
 		alert(row, "our certificate expires soon: see liaison certs");
 }
 
@@ -93,7 +91,7 @@ add_peer_certificates(struct control_request *request, json_t *row)
 			snprintf(text, sizeof(text),
 			    "the certificate of %s expires in %lld days: call the partner",
 			    peer->config->name, (long long)days);
-		if (days <= PEER_CERTIFICATE_SOON)
+		if (days <= PEERS_PARTNER_SOON)
 			alert(row, text);
 	}
 }
@@ -262,7 +260,7 @@ control_certs(struct control_request *request)
 	/* Ours is the one that links are given, not what lies on disk. */
 	if (request->with->tls) {
 		control_row(request, certificate_row("broker", tls_own(request->with->tls), 0));
-		well = days_left(tls_own(request->with->tls)) > CERTIFICATE_SOON;
+		well = days_left(tls_own(request->with->tls)) > PEERS_OWN_SOON;
 	}
 	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
 		const struct peer *peer = peers_at(request->with->peers, i);
@@ -273,7 +271,7 @@ control_certs(struct control_request *request)
 			continue;
 		}
 		control_row(request, certificate_row(peer->config->name, &peer->last, peer->last_seen_us));
-		well = well && days_left(&peer->last) > CERTIFICATE_SOON;
+		well = well && days_left(&peer->last) > PEERS_OWN_SOON;
 	}
 	control_ok(request, json_pack("{sb}", "well", (int)well));
 }

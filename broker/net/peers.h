@@ -46,7 +46,12 @@ int peers_match(struct peers *peers, X509 *certificate, struct peer **peerp)
 /* ${peer} showed ${certificate} just now: remember when and which, and what is left of it. */
 void peer_seen(struct peer *peer, X509 *certificate);
 
-/* Tell the metrics how many days the certificates have left, ours (${own}, NULL: not told) included. To be called daily or more often. */
+/* Days left from which a certificate that ends is an operator's business: ours, and a partner's (theirs to renew, ours to remind them of). */
+#define PEERS_OWN_SOON	   30
+#define PEERS_PARTNER_SOON 14
+
+/* Tell the metrics how many days the certificates have left, ours (${own}, NULL: not told) included, and once a day the log, of those that end
+ * soon. To be called daily or more often. */
 void peers_tell_days(struct peers *peers, const struct tls_identity *own);
 
 struct peer *peers_at(struct peers *peers, size_t index); /* index of the configuration */

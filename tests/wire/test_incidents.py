@@ -124,6 +124,19 @@ def test_a_partners_certificate_that_ends_soon_is_an_alert(lasting, authority):
     assert lasting.metric("liaison_certificate_days", peer="chu") == 13
 
 
+def test_our_certificate_that_ends_soon_is_told_in_the_log(broker, lasting):
+    line, = broker.log("certificate-ends", whose="broker")  # it lasts for hours
+    assert line.level == "warning" and line["days"] == "0"
+    assert not lasting.log("certificate-ends")
+
+
+def test_a_long_control_id_does_not_push_the_rest_out_of_sight(lasting):
+    seq, = push(lasting, "L" * 100)
+    row = lasting.liaison("search", "--peer", "chu").stdout.splitlines()[1]
+    assert row.split()[0] == str(seq) and f" {'L' * 40}... " in row and len(row) < 150
+    assert "L" * 100 in lasting.liaison("show", str(seq)).stdout
+
+
 def test_a_reused_control_id_names_the_first_message(lasting):
     first, = push(lasting, "R1")
     assert lasting.mllp(lasting.sender).ask(message("R1", filler=3)).code == "AE"
