@@ -266,7 +266,7 @@ control_tail(struct control_request *request)
 {
 	if (!request->with->config->log_file) {
 		control_fail(request, "absent",
-		    "the log goes to standard error, not to a file: journalctl -u liaisond");
+		    "the log goes to standard error, not to a file: journalctl -u liaison");
 		return;
 	}
 	request->own = arena_calloc(&request->arena, 1, sizeof(struct scan));
