@@ -149,7 +149,8 @@ def test_a_state_that_cannot_be_written(broker, authority):
             for folder in (state, state / "journal"):
                 folder.chmod(0o700)
     assert told.returncode == 1
-    assert f"{state}: state: cannot be written" in told.stderr, told.stderr
+    why = "lies on a file system that is mounted read-only" if mounted else "cannot be written"
+    assert f"{state}: state: {why}" in told.stderr, told.stderr
     broker.restart()
     assert len(broker.pull(authority.ehpad).items("ehpad").json["items"]) == 1
 
