@@ -164,7 +164,7 @@ message_facts(
 	if (!authority_facts(m, arena, facts) || !documents_find(m, arena, facts) ||
 	    !comparable_facts(m, peer, arena, facts))
 		fault_set(&content->fault, FAULT_MEMORY, 0, NULL,
-		    "the message has more parts than memory is given for");
+		    "The message has more parts than memory is given for.");
 }
 
 void
@@ -183,7 +183,8 @@ content_judge(struct span bytes, const struct config_peer *peer, const char *lis
 	if (hash_sha256(bytes, content->sha256) || !make_rules(peer, arena, &rules)) {
 		hl7_header_read(&content->header, bytes);
 		header_facts(&content->header, &content->facts);
-		fault_set(&content->fault, FAULT_OVERLOAD, 0, NULL, "out of memory for now, resend later");
+		fault_set(
+		    &content->fault, FAULT_OVERLOAD, 0, NULL, "Memory is short for now: resend it later.");
 		return;
 	}
 	switch (hl7_check(&m, bytes, &rules, arena, &content->fault)) {

@@ -216,8 +216,8 @@ journalled(void *arg, int error)
 		p->head.seq = 0;
 		if (p->answer == ANSWER_ACCEPT || taken_back) {
 			p->answer = ANSWER_LATER;
-			fault_set(
-			    &p->fault, FAULT_STORE, 0, NULL, "the message could not be stored, resend later");
+			fault_set(&p->fault, FAULT_STORE, 0, NULL,
+			    "The message could not be stored: resend it later.");
 		}
 	}
 	answer(p);
@@ -315,11 +315,11 @@ static void
 defer(struct pending *p, int r)
 {
 	if (r == JOURNAL_FLOOR)
-		refuse_with(p, FAULT_DISK_FLOOR, NULL, "free space is below the floor, resend later");
+		refuse_with(p, FAULT_DISK_FLOOR, NULL, "Free space is below the floor: resend it later.");
 	else if (r == -ENOMEM)
-		refuse_with(p, FAULT_OVERLOAD, NULL, "out of memory for now, resend later");
+		refuse_with(p, FAULT_OVERLOAD, NULL, "Memory is short for now: resend it later.");
 	else
-		refuse_with(p, FAULT_STORE, NULL, "the journal cannot be written for now, resend later");
+		refuse_with(p, FAULT_STORE, NULL, "The journal cannot be written for now: resend it later.");
 }
 
 /*
@@ -344,7 +344,7 @@ accept(struct pending *p)
 	    core->config->destination_count, &rows);
 	if (p->to_count == 0 && core->config->unrouted == UNROUTED_REFUSE) {
 		buffer_fini(&rows);
-		refuse_with(p, FAULT_NO_ROUTE, NULL, "no route wants this message");
+		refuse_with(p, FAULT_NO_ROUTE, NULL, "No route wants this message.");
 		return;
 	}
 	p->parked = decision.parked = p->to_count == 0;
@@ -439,7 +439,7 @@ compare(struct pending *p, uint64_t first, uint64_t first_time_us, const uint8_t
 		return;
 	}
 	refuse_with(p, FAULT_SAME_ID, "MSH-10",
-	    "this control id was accepted before with other content; a new message needs a new id");
+	    "This control id was accepted before with other content: a new message needs a new id.");
 }
 
 static bool
@@ -502,7 +502,7 @@ suspect(struct pending *p, uint64_t first)
 	p->job.run = confirm_run;
 	p->job.done = confirm_done;
 	if (workers_submit(p->core->workers, &p->job))
-		refuse_with(p, FAULT_OVERLOAD, NULL, "too much to do for now, resend later");
+		refuse_with(p, FAULT_OVERLOAD, NULL, "There is too much to do for now: resend it later.");
 }
 
 /* The duplicate window first, then the routes. */
@@ -512,7 +512,7 @@ judge(struct pending *p)
 	uint64_t first = p->keyed ? duplicates_get(p->core->duplicates, p->key) : 0;
 
 	if (p->core->stopping)
-		refuse_with(p, FAULT_STOPPING, NULL, "the broker is stopping, resend later");
+		refuse_with(p, FAULT_STOPPING, NULL, "The broker is stopping: resend it later.");
 	else if (first)
 		suspect(p, first);
 	else
@@ -544,7 +544,7 @@ no_memory(struct core *core, core_done_fn *done, void *arg)
 	struct fault fault;
 	struct verdict verdict = { .answer = ANSWER_LATER, .fault = &fault };
 
-	fault_set(&fault, FAULT_OVERLOAD, 0, NULL, "out of memory for now, resend later");
+	fault_set(&fault, FAULT_OVERLOAD, 0, NULL, "Memory is short for now: resend it later.");
 	core->status.deferred++;
 	done(arg, &verdict);
 }

@@ -56,7 +56,7 @@ mllp_cut_frame(struct mllp_connection *c, const struct mllp_event *event)
 		mllp_out_of_memory(c);
 	else if (event->cause == FAULT_TOO_LARGE)
 		mllp_slot_refuse(
-		    slot, event->size - 1, FAULT_TOO_LARGE, "the message is larger than this peer may send");
+		    slot, event->size - 1, FAULT_TOO_LARGE, "The message is larger than this peer may send.");
 	else
 		mllp_slot_refuse(
 		    slot, event->size - 1, FAULT_OVERLOAD, "no memory for a message of this size now");

@@ -373,7 +373,7 @@ mllp_slot_reject(struct mllp_slot *slot, const struct mllp_event *event, bool an
 	slot->answers = answers && slot->bytes.len && !span_eq_str(header->type, "ACK") &&
 			!span_eq_str(header->type, "MCF");
 	fault_set(&slot->fault, event->cause, 0, "",
-	    "the frame is not one: a start block, the message, an end block");
+	    "The frame is not one: a start block, the message, an end block.");
 	slot->submission = (struct submission){ .kind = SUBMIT_FRAME,
 		.peer = peer,
 		.bytes = span_make(slot->head, event->head.len),
