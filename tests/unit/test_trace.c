@@ -359,8 +359,8 @@ static void
 test_a_lost_database_is_made_anew(void **state)
 {
 	static const char *const ways[] = { "rm -f %s/views/trace.db*", "rm -rf %s/views",
-		"rm -f %s/views/trace.db-*; dd if=/dev/urandom of=%s/views/trace.db bs=4096 count=64 "
-		"2>/dev/null" };
+		("rm -f %s/views/trace.db-*; dd if=/dev/urandom of=%s/views/trace.db bs=4096 count=64 "
+		 "2>/dev/null") };
 	struct bench bench;
 	struct trace_message m;
 	const struct trace_hop *record;
