@@ -147,8 +147,10 @@ file_take(struct journal *journal, bool push, struct ahead *taken, bool *reserve
 		r = journal->ahead.error;
 	} else if (push) {
 		r = ROOM_REFUSED;
-	} else {
+	} else { /* numbered at once: what the keeper begins to make from here on comes behind it */
 		*reserve = true;
+		journal->reserve_ready = false;
+		*taken = (struct ahead){ .fd = -1, .number = journal->next_number++ };
 	}
 	pthread_mutex_unlock(&journal->lock);
 	return *reserve ? keeper_take_reserve(journal, taken) : r;

@@ -205,7 +205,7 @@ void segment_seal(struct journal *journal, struct segment *segment, int fd, cons
 void *keeper_main(void *journal);
 /* One round of the keeper's work: space, finishing, reserve, zero-filling ahead. Without the lock. 0 or the disk's refusal. */
 int keeper_round(struct journal *journal);
-/* Take the reserve as the next segment (commit thread, without the lock). 0 or -errno. */
+/* Make the reserve the segment numbered ${taken}->number (commit thread, without the lock). 0 or -errno. */
 int keeper_take_reserve(struct journal *journal, struct ahead *taken) __attribute__((warn_unused_result));
 
 /* retention.c */

@@ -112,10 +112,6 @@ keeper_take_reserve(struct journal *journal, struct ahead *taken)
 	char from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
 	int r;
 
-	pthread_mutex_lock(&journal->lock);
-	journal->reserve_ready = false;
-	*taken = (struct ahead){ .fd = -1, .number = journal->next_number++ };
-	pthread_mutex_unlock(&journal->lock);
 	floor_set(journal, true);
 	r = reserve_path(journal, from, sizeof from);
 	if (r == 0)
