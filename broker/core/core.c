@@ -155,7 +155,7 @@ core_destination(const struct core *core, struct span name)
 	       (span_eq_str(name, core->own[QUEUE_PARKED].name) ? QUEUE_PARKED : QUEUE_ORPHANED);
 }
 
-int
+void
 core_mark(struct core *core, uint64_t seq, uint64_t time_us)
 {
 	uint64_t window_us = core->config->journal.duplicate_window_s * 1000000;
@@ -164,7 +164,7 @@ core_mark(struct core *core, uint64_t seq, uint64_t time_us)
 	if (core->mark_count)
 		last = &core->marks[(core->mark_first + core->mark_count - 1) % core->mark_room];
 	if (last && seq <= last->seq)
-		return 0;
+		return;
 	/* The newest mark moves on with its minute; a full ring (the clock ran fast) stretches its newest mark. */
 	if (last && (time_us < last->time_us + WINDOW_MARK_EVERY_US || core->mark_count == core->mark_room)) {
 		last->seq = seq;
@@ -183,7 +183,6 @@ core_mark(struct core *core, uint64_t seq, uint64_t time_us)
 		core->mark_first = (core->mark_first + 1) % core->mark_room;
 		core->mark_count--;
 	}
-	return 0;
 }
 
 int
@@ -222,9 +221,9 @@ replay_accepted(struct core *core, const struct record *record)
 		if (r)
 			return r;
 	}
-	r = core_mark(core, record->head.seq, record->head.time_us);
-	if (r || record->head.flags & RECORD_BODILESS)
-		return r;
+	core_mark(core, record->head.seq, record->head.time_us);
+	if (record->head.flags & RECORD_BODILESS)
+		return 0;
 	for (size_t i = 0; i < decision.to_count && r == 0; i++) {
 		index = core_destination(core, decision.to[i]);
 		r = queue_push(

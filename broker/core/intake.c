@@ -182,7 +182,8 @@ accepted(struct pending *p)
 {
 	struct pending **at = &p->core->unapplied;
 
-	if (core_mark(p->core, p->head.seq, p->head.time_us) || *at || apply(p)) {
+	core_mark(p->core, p->head.seq, p->head.time_us);
+	if (*at || apply(p)) {
 		while (*at)
 			at = &(*at)->next;
 		p->next = NULL;

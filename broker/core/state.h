@@ -84,8 +84,8 @@ int core_apply_accepted(struct core *core, const struct record_head *head, const
 /* An outcome is on disk. */
 void core_apply_outcome(struct core *core, size_t index, uint64_t seq);
 
-/* Note that message ${seq} has journal time ${time_us}; forget what has left the duplicate window. 0 or -ENOMEM. */
-int core_mark(struct core *core, uint64_t seq, uint64_t time_us) __attribute__((warn_unused_result));
+/* Note that message ${seq} has journal time ${time_us}; forget what has left the duplicate window. */
+void core_mark(struct core *core, uint64_t seq, uint64_t time_us);
 
 /* Tell those who watch destination ${index}. */
 void core_wake(struct core *core, size_t index);
