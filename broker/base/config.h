@@ -87,8 +87,9 @@ struct config_peer {
 	unsigned max_in_flight; /* messages read and not yet answered, per connection */
 	uint64_t
 	    junk_quota; /* bytes of refused frames and refused messages per hour before its connections are closed */
-	bool may_send; /* push messages */
-	bool may_read; /* use the pull API */
+	uint64_t silent_after_s; /* a sender that says nothing for so long is told as silent; 0: never */
+	bool may_send;		 /* push messages */
+	bool may_read;		 /* use the pull API */
 };
 
 enum config_protocol {
@@ -102,13 +103,27 @@ struct config_listener {
 	const char *address;
 	uint16_t port;
 	unsigned max_connections;
+	const struct config_peer *plain; /* no TLS: whoever connects is this peer; on the loopback only */
 };
 
 enum config_destination_kind {
-	DESTINATION_INBOX,
+	DESTINATION_INBOX, /* waits to be read */
+	DESTINATION_MLLP,  /* is dialled: HL7 v2 over MLLP and mutual TLS */
 };
 
-/* Where a route leads. An inbox is a destination that waits to be read. */
+/* How a destination that is dialled is reached. */
+struct config_dial {
+	const char *host;	 /* a name or a numeric address */
+	const char *server_name; /* what its certificate must be for; never NULL: ${host} unless said */
+	uint16_t port;
+	unsigned window;	 /* messages sent and not yet acknowledged; 1 unless said */
+	uint64_t connect_ms;	 /* from resolving to the end of the handshake */
+	uint64_t acknowledge_ms; /* from a message to its acknowledgement */
+	uint64_t retry_first_ms; /* the shortest and the longest pause between tries */
+	uint64_t retry_longest_ms;
+};
+
+/* Where a route leads. */
 struct config_destination {
 	const char *name;
 	size_t index; /* in config.destinations */
@@ -116,6 +131,7 @@ struct config_destination {
 	const struct config_establishment *establishment;
 	const struct config_peer *const *readers;
 	size_t reader_count;
+	struct config_dial dial;   /* of those that are dialled */
 	uint64_t max_age_s;	   /* past it: dead letter; 7 days unless said */
 	unsigned max_disk_percent; /* share of the disk its waiting messages may hold; 20 unless said */
 };
@@ -147,6 +163,8 @@ struct config_tls {
 	const char *certificate; /* PEM: ours and its chain */
 	const char *key;	 /* PEM, readable by its owner only */
 	const char *authorities; /* PEM: who may issue peers' certificates */
+	const char *crls; /* PEM: revocation lists of every authority of a chain; NULL: none are looked at */
+	bool unchecked;	  /* the operator asked in so many words for no revocation in production */
 };
 
 struct config_journal {
