@@ -13,12 +13,19 @@
 #include "broker/net/link.h"
 #include "broker/net/loop.h"
 #include "broker/net/peers.h"
+#include "broker/net/sending.h"
 #include "broker/net/tls.h"
 #include "broker/store/journal.h"
 #include "broker/store/workers.h"
 #include "broker/views/trace.h"
 
 struct control;
+
+/*
+ * ${result}: 0: the new configuration is in use and ${report} says what changed; positive: it was refused, the old one goes on, and
+ * ${report} has one line per error, file and line in front; -errno. ${report} ends with the call.
+ */
+typedef void control_reloaded_fn(void *arg, int result, const struct buffer *report);
 
 /* Everything must outlive the door. */
 struct control_options {
@@ -33,6 +40,10 @@ struct control_options {
 	struct tls_context *tls;	   /* whose certificate is ours */
 	struct listener *const *listeners; /* open ones, for `status`; may be none */
 	size_t listener_count;
+	const struct sending *sending; /* NULL: nothing is dialled */
+	/* Load, check and switch the configuration, as ${who} asks; then ${done}, once. NULL: this daemon cannot. */
+	void (*reload)(void *daemon, const char *who, control_reloaded_fn *done, void *arg);
+	void *daemon;
 };
 
 /*
