@@ -117,7 +117,7 @@ load(const char *path, bool check, struct config **configp, struct buffer *error
 	if (r == 0 && check)
 		r = tls_check(&(*configp)->tls, errors);
 	if (r) {
-		config_free(*configp);
+		config_release(*configp);
 		*configp = NULL;
 	}
 	return r;
@@ -204,6 +204,6 @@ main(int argc, char *argv[])
 		r = serve(config, path, &errors);
 	print(stderr, &errors);
 	buffer_fini(&errors);
-	config_free(config);
+	config_release(config);
 	return r ? 1 : 0;
 }

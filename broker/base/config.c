@@ -25,9 +25,10 @@
 #define MEMORY_MAX    ((size_t)256 << 20) /* of what is made of them */
 #define DIGITS_MAX    9			  /* of a bare number: nothing counted here is larger */
 
-struct loaded {
-	struct config config; /* first: config_free finds the rest by it */
+struct config_loaded {
+	struct config config;
 	struct arena arena;
+	size_t holds;
 };
 
 static const char *const top_names[] = { "state", "control", "log", "admin", "unrouted", "tls", "journal",
@@ -279,7 +280,7 @@ load(struct conf_reader *r, const char *path, struct config *c)
 int
 config_load(const char *path, struct config **configp, struct buffer *errors)
 {
-	struct loaded *loaded = calloc(1, sizeof(*loaded));
+	struct config_loaded *loaded = calloc(1, sizeof(*loaded));
 	struct conf_reader reader = { .errors = errors };
 	int error;
 
@@ -287,22 +288,32 @@ config_load(const char *path, struct config **configp, struct buffer *errors)
 	if (!loaded)
 		return -ENOMEM;
 	arena_init(&loaded->arena, MEMORY_MAX);
+	loaded->holds = 1;
+	loaded->config.loaded = loaded;
 	reader.arena = &loaded->arena;
 	error = load(&reader, path, &loaded->config);
 	if (error) {
-		config_free(&loaded->config);
+		config_release(&loaded->config);
 		return error;
 	}
 	*configp = &loaded->config;
 	return 0;
 }
 
-void
-config_free(struct config *config)
+const struct config *
+config_hold(const struct config *config)
 {
-	struct loaded *loaded = (struct loaded *)config;
+	if (config->loaded)
+		config->loaded->holds++;
+	return config;
+}
 
-	if (!loaded)
+void
+config_release(const struct config *config)
+{
+	struct config_loaded *loaded = config ? config->loaded : NULL;
+
+	if (!loaded || --loaded->holds > 0)
 		return;
 	arena_fini(&loaded->arena);
 	free(loaded);

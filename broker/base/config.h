@@ -5,7 +5,7 @@
  * A load reads `liaison.conf` and the files of `conf.d/` beside it (in name order, lists are joined), resolves every
  * name to the thing it names, and either gives a complete configuration or a list of errors, each with file, line and what was
  * meant. Nothing here opens a key, a socket or the journal: see config_check_files for what only the disk can tell.
- * All pointers live as long as the configuration.
+ * All pointers live as long as the configuration, which lives as long as somebody holds it.
  */
 #pragma once
 
@@ -213,6 +213,8 @@ struct config {
 	size_t destination_count;
 	const struct config_route *routes;
 	size_t route_count;
+	struct config_loaded *
+	    loaded; /* whose holds are counted; NULL: not made by config_load, held as long as its maker says */
 };
 
 /* Outcome of config_load beside 0 and -errno. */
@@ -221,8 +223,8 @@ enum {
 	     * without a line where the file itself is at fault */
 };
 
-/* Load ${path} and its conf.d. On 0 *${configp} is the caller's: config_free. Errors are appended to ${errors} (made by the caller), also
- * when -errno is returned. */
+/* Load ${path} and its conf.d. On 0 *${configp} is held once, by the caller: config_release. Errors are appended to ${errors} (made by the
+ * caller), also when -errno is returned. */
 int config_load(const char *path, struct config **configp, struct buffer *errors)
     __attribute__((warn_unused_result));
 
@@ -230,7 +232,16 @@ int config_load(const char *path, struct config **configp, struct buffer *errors
 int config_check_files(const struct config *config, struct buffer *errors)
     __attribute__((warn_unused_result));
 
-void config_free(struct config *config);
+/*
+ * Holds are counted, so that a configuration that another has replaced lives as long as what began under it. Whoever keeps a pointer into one
+ * beyond a callback holds it. Not by two threads at a time: on the loop thread once it is in use there.
+ */
+
+/* One more hold; returns ${config}. */
+const struct config *config_hold(const struct config *config);
+
+/* One hold less; the last one frees it. NULL is harmless. */
+void config_release(const struct config *config);
 
 /* NULL when there is none of that name. */
 const struct config_peer *config_peer(const struct config *config, const char *name);

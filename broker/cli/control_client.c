@@ -41,7 +41,7 @@ configured_socket(const struct cli *cli)
 	r = config_load(file, &config, &errors);
 	if (r == 0) {
 		path = strdup(config->socket);
-		config_free(config);
+		config_release(config);
 	} else if (errors.len) {
 		fwrite(errors.data, 1, errors.len, stderr);
 	} else {

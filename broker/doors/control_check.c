@@ -50,7 +50,7 @@ check_configuration(struct control_request *request)
 		findings(request, "configuration", &errors, false);
 	else
 		finding(request, "configuration", true, "as it lies on disk: good");
-	config_free(config);
+	config_release(config);
 	buffer_fini(&errors);
 }
 

@@ -90,7 +90,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_config(config);
 	else
 		check_errors(buffer_span(&errors));
-	config_free(config);
+	config_release(config);
 	buffer_fini(&errors);
 	(void)close(fd);
 	return 0;

@@ -175,8 +175,30 @@ test_good(void **state)
 	assert_ptr_equal(c->routes[1].to[0], &c->destinations[0]);
 	assert_string_equal(c->routes[0].peer, "l*");
 	assert_null(c->routes[1].peer);
-	config_free(c);
-	config_free(NULL);
+	config_release(c);
+	config_release(NULL);
+}
+
+/* It lives until the last who holds it lets go; one that was not loaded is nobody's to free. */
+static void
+test_holds(void **state)
+{
+	static const struct config made = { .state = "/" };
+	struct config *c;
+
+	(void)state;
+	write_file(path, good);
+	assert_int_equal(load(&c), 0);
+	assert_ptr_equal(config_hold(c), c);
+	assert_ptr_equal(config_hold(c), c);
+	config_release(c);
+	config_release(c);
+	assert_string_equal(c->peers[0].name, "lis");
+	config_release(c);
+	assert_ptr_equal(config_hold(&made), &made);
+	config_release(&made);
+	config_release(&made);
+	assert_string_equal(made.state, "/");
 }
 
 /* What is changed in the good file, and the whole line that is told (behind the directory), alone. */
@@ -315,10 +337,10 @@ test_scan(void **state)
 	write_changed(
 	    "routes =", "# 12345678901 @include \"x\"\n// 12345678901\n/* 12345678901 @ \n */ routes =");
 	assert_int_equal(load(&c), 0);
-	config_free(c);
+	config_release(c);
 	write_changed("\"l*\"", "\"l*\" \"\" /* \" */");
 	assert_int_equal(load(&c), 0);
-	config_free(c);
+	config_release(c);
 	write_file(path, good);
 	f = fopen(path, "a");
 	assert_non_null(f);
@@ -376,7 +398,7 @@ test_conf_d(void **state)
 	assert_int_equal(c->destinations[1].index, 1);
 	assert_string_equal(strrchr(c->log_file, '/'), "/here.log");
 	assert_int_equal(strncmp(c->log_file, conf_d, strlen(conf_d)), 0);
-	config_free(c);
+	config_release(c);
 	write_file(extra, "tls = { certificate = \"x\"; key = \"x\"; authorities = \"x\"; };\n"
 			  "inboxes = ( { name = \"box\"; establishment = \"chu\"; readers = [ ]; } );\n");
 	assert_int_equal(load(&c), CONFIG_INVALID);
@@ -480,8 +502,8 @@ test_sample(void **state)
 	assert_int_equal(plain->destinations[0].max_age_s, open->destinations[0].max_age_s);
 	assert_int_equal(plain->destinations[0].max_disk_percent, open->destinations[0].max_disk_percent);
 	assert_int_equal(plain->routes[0].go_on, open->routes[0].go_on);
-	config_free(plain);
-	config_free(open);
+	config_release(plain);
+	config_release(open);
 }
 
 /*
@@ -512,7 +534,7 @@ test_nth_allocation(void **state)
 			buffer_fini(&told);
 			if (done) {
 				assert_int_equal(rc, bad ? CONFIG_INVALID : 0);
-				config_free(c);
+				config_release(c);
 			} else {
 				assert_null(c);
 				/* when only the text of the errors was short of memory they are errors still */
@@ -549,7 +571,7 @@ test_check_files(void **state)
 	assert_error("/nowhere: log.file: its directory: No such file or directory\n");
 	assert_error("control.group: there is no group \"no-such-group\"");
 	assert_int_equal(count_errors(), 4);
-	config_free(c);
+	config_release(c);
 
 	(void)snprintf(text, sizeof(text),
 	    "%s\nstate = \"state\"; control = { socket = \"sock\"; group = \"\"; };", good);
@@ -560,7 +582,7 @@ test_check_files(void **state)
 	assert_null(c->socket_group);
 	if (config_check_files(c, &errors) != 0)
 		fail_msg("%s", (char *)errors.data + 1);
-	config_free(c);
+	config_release(c);
 	assert_int_equal(unlink(key), 0);
 	assert_int_equal(unlink(certificate), 0);
 }
@@ -570,6 +592,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_holds),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_all_errors),
