@@ -41,6 +41,7 @@ link_end_name(enum link_end end)
 		[LINK_SLOW_READER] = "slow-reader",
 		[LINK_CLOSED_BY_US] = "closed-by-us",
 		[LINK_STOPPING] = "stopping",
+		[LINK_REVOKED] = "revoked",
 	};
 
 	return names[end];

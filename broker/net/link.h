@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A link: one accepted connection from TCP accept to close, carrying MLLP and HTTP alike. Doors see bytes of a known peer and nothing of
- * sockets, TLS or libevent.
+ * A link: one connection, accepted or dialled (dial.h), until its close, carrying MLLP and HTTP alike. Doors and senders see bytes of whom
+ * they know and nothing of sockets, TLS or libevent.
  *
  *     HANDSHAKE -> OPEN -> FLUSHING -> LINGERING -> CLOSED
  *
@@ -40,6 +40,7 @@ enum link_end {
 	LINK_SLOW_READER,    /* answers were not read in time */
 	LINK_CLOSED_BY_US,   /* link_close or link_drop by the door */
 	LINK_STOPPING,
+	LINK_REVOKED, /* its certificate or its peer is no longer good */
 };
 
 /* As it stands in the log: "closed-by-peer" and so on. */
@@ -47,8 +48,8 @@ const char *link_end_name(enum link_end end);
 
 /* What a door implements. ${arg} is what opened() returned. */
 struct link_handler {
-	/* The peer is known. Return the door's own state for the link, or NULL to refuse it (it is dropped, closed() is not called). The
-	 * door sets a deadline here: until then the link has none. */
+	/* The peer is known; NULL for a link that was dialled. Return the door's own state for the link, or NULL to refuse it (it is dropped, closed() is not called). The
+	 * door sets a deadline here: until then it is the limits' idle_ms. */
 	void *(*opened)(struct link *link, struct peer *peer, void *door);
 	/* Bytes arrived, at most LOOP_SCRATCH: valid during the call. The door takes all of them. Not called once paused or closed. */
 	void (*input)(void *arg, struct span bytes);
@@ -85,6 +86,14 @@ void listener_free(struct listener *listener);
 size_t listener_links(const struct listener *listener);
 uint16_t listener_port(const struct listener *listener); /* the one bound, when the configuration says 0 */
 
+/*
+ * Connections from now on are made with ${tls} and what ${config} and ${listener} (which has the same name) say; links that are open keep
+ * their SSL, and follow ${config}'s limits from now on. The socket stays: its address is not looked at. Copies what it needs: neither
+ * ${config} nor the former context is used any more. After peers_reconfigure: a plain listener's peer is looked up here.
+ */
+void listener_reconfigure(struct listener *listener, const struct config *config,
+    const struct config_listener *config_listener, struct tls_context *tls);
+
 /* Calls ${each} for each link whose peer is known; it may close or drop it. */
 void listener_each(struct listener *listener, void (*each)(void *arg, struct link *link), void *arg);
 
@@ -108,16 +117,22 @@ void link_close(struct link *link);
 /* Close now, ${end} for the log. No callback but closed() follows. Harmless on a link that is closed already. */
 void link_drop(struct link *link, enum link_end end);
 
-struct peer *link_peer(const struct link *link);
+struct peer *link_peer(const struct link *link);   /* NULL for a dialled one */
 uint64_t link_id(const struct link *link);	   /* a number for log lines, unique in the process */
 const char *link_address(const struct link *link); /* "192.0.2.1:4711" */
 struct loop *link_loop(const struct link *link);
+
+/*
+ * What the other side's alert said when it ended the link ("our certificate was refused: expired"), in closed(); NULL: there was none. One of
+ * a closed list of words.
+ */
+const char *link_why(const struct link *link);
 
 struct link_stat {
 	uint64_t id, opened_us, bytes_in, bytes_out;
 	const char *state;
 	const char *peer;
 	const char *address;
-	const char *listener;
+	const char *listener; /* or destination */
 };
 void link_stat(const struct link *link, struct link_stat *stat);
