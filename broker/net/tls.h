@@ -72,3 +72,9 @@ const char *tls_verify_words(int verify_error);
  * list: they are labels of a metric.
  */
 const char *tls_refusal(SSL *ssl, struct tls_identity *identity);
+
+/*
+ * The other side's alert that ended an established connection, in words of the same list; NULL: it was none. To be called straight after the
+ * failed SSL_* call: it empties OpenSSL's error queue. With TLS 1.3 a server judges our certificate only when our handshake is over.
+ */
+const char *tls_alert_words(void);

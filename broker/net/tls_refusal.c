@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -157,13 +158,13 @@ queue_words(int reason)
 		{ SSL_R_DIGEST_CHECK_FAILED, "bad signature" },
 		{ SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "bad record" },
 		{ SSL_R_UNEXPECTED_EOF_WHILE_READING, "closed" },
-		{ SSL_R_TLSV1_ALERT_UNKNOWN_CA, "our certificate was refused" },
-		{ SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "our certificate was refused" },
-		{ SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "our certificate was refused" },
-		{ SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, "our certificate was refused" },
-		{ SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, "our certificate was refused" },
-		{ SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, "our certificate was refused" },
-		{ SSL_R_TLSV1_ALERT_ACCESS_DENIED, "our certificate was refused" },
+		{ SSL_R_TLSV1_ALERT_UNKNOWN_CA, "our certificate was refused: unknown authority" },
+		{ SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "our certificate was refused: bad certificate" },
+		{ SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "our certificate was refused: expired" },
+		{ SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, "our certificate was refused: certificate unknown" },
+		{ SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, "our certificate was refused: revoked" },
+		{ SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, "our certificate was refused: wrong usage" },
+		{ SSL_R_TLSV1_ALERT_ACCESS_DENIED, "our certificate was refused: access denied" },
 		{ SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, "no certificate" },
 		{ SSL_R_TLSV1_ALERT_USER_CANCELLED, "closed" },
 	};
@@ -188,4 +189,14 @@ tls_refusal(SSL *ssl, struct tls_identity *identity)
 	if (note)
 		return tls_verify_words(note->error);
 	return e ? queue_words(ERR_GET_REASON(e)) : "closed";
+}
+
+const char *
+tls_alert_words(void)
+{
+	unsigned long e = ERR_peek_error();
+	bool alert = e && ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) >= SSL_AD_REASON_OFFSET;
+
+	ERR_clear_error();
+	return alert ? queue_words(ERR_GET_REASON(e)) : NULL;
 }
