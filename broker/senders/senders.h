@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All senders: one for each destination that is dialled.
+ *
+ * A sender empties its destination's queue in order over MLLP and mutual TLS and has every answer journalled before it goes on. Destinations
+ * do not see one another: a dead one costs the others nothing. What a receiver must do, and what may come twice, stands in
+ * conf/doc/destinations.md. On the loop thread only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/net/sending.h"
+
+struct config;
+struct core;
+struct journal;
+struct link;
+struct loop;
+struct presence;
+struct senders;
+struct tls_context;
+struct workers;
+
+/* All are outlived by the senders but ${config}, of which they take a hold. */
+struct senders_options {
+	struct loop *loop;
+	struct workers *workers;
+	const struct config *config;
+	struct core *core;
+	struct journal *journal;
+	struct tls_context *tls;   /* the client's; until senders_reconfigure gives another */
+	struct presence *presence; /* NULL: nobody is told of destinations that go down and come up */
+};
+
+/* A sender for each dialled destination of the configuration; what waits is sent as soon as the loop runs. 0 or -errno. */
+int senders_new(struct senders **sendersp, const struct senders_options *options)
+    __attribute__((warn_unused_result));
+
+/*
+ * Go by ${config} and ${tls} from now on. A destination that is no longer there is sent nothing more: answers on their way are awaited, its
+ * queue stays the core's. One whose address, name or window changed, and all of them when ${tls} is another context, end their link behind the
+ * answers on their way and dial anew. The old context is not used after the call for anything but the links that are open.
+ * 0, or -ENOMEM: all is as before.
+ */
+int senders_reconfigure(struct senders *senders, const struct config *config, struct tls_context *tls)
+    __attribute__((warn_unused_result));
+
+/*
+ * Send nothing more; answers on their way are awaited (each has its own deadline), then the links are closed. ${idle} is called once, on the
+ * loop thread, perhaps at once, when there is none left; NULL: do not tell. NULL senders are harmless (idle is called).
+ */
+void senders_stop(struct senders *senders, void (*idle)(void *arg), void *arg);
+
+/* Drops the links that are left, without a word about what was in flight on them: it is sent again after the next start. Behind
+ * workers_stop and journal_close, both of which call back. NULL is harmless. */
+void senders_free(struct senders *senders);
+
+/* False: no destination of that name is dialled. */
+bool senders_state(const struct senders *senders, const char *name, struct sender_state *state);
+
+/* Look at ${name} now: after a release, or because an operator will not wait for the pause to end. Harmless for any name. */
+void senders_kick(struct senders *senders, const char *name);
+
+/* The two above as the doors see them. */
+struct sending senders_sending(struct senders *senders);
+
+/* Calls ${each} for the open link of each destination, which may close or drop it (certificates judged anew). */
+void senders_each_link(
+    struct senders *senders, void (*each)(void *arg, const char *name, struct link *link), void *arg);
