@@ -3,11 +3,22 @@
  * TLS contexts of both directions and what a certificate says of who is there.
  *
  * TLS 1.2 (ECDHE, AEAD) and 1.3, mutual, at most one ticket, no renegotiation, no compression, no 0-RTT. A context is immutable once made;
- * links hold a reference, so that a later reload can switch contexts under traffic. Revocation is not looked at yet.
+ * links hold a reference, so that a reload can switch contexts under traffic. Making one reads files and checks signatures: on a worker once
+ * the loop runs.
+ *
+ * Revocation (RFC 5280, 6.3), when the configuration names lists: every certificate of a chain is looked up in the list of its authority,
+ * but the last one of it, which is trusted as it stands - unless its own authority is listed, too, as an intermediate one with its root is.
+ * An authority without a list fails closed. A list past its next update is good for TLS_CRL_GRACE_S more, then fails closed, too. The lists
+ * are verified when they are loaded, against the listed authorities; a handshake only looks serial numbers up.
+ *
+ * Resumption: a ticket holds the leaf alone, so a context remembers the intermediates of the chains it has verified (TLS_KNOWN at most, the
+ * oldest forgotten). A ticket is only taken when the whole chain of its leaf is still good at that moment; if it is not, or an intermediate was
+ * forgotten, the handshake is made in full, and a certificate that has become bad is refused there with its reason.
  */
 #pragma once
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +41,21 @@ enum {
 	TLS_INVALID = 1, /* ${errors} holds one line per error: which file, what is wrong */
 };
 
+/* How long a revocation list is good past its next update: a publisher that breaks down on a Friday evening is mended on Monday. */
+#define TLS_CRL_GRACE_S ((int64_t)72 * 3600)
+
+/* Intermediate certificates remembered by a context. */
+#define TLS_KNOWN 64
+
+/* How the revocation lists of a context stand. */
+struct tls_crl_status {
+	size_t count;	     /* lists; 0: revocation is not looked at, and the rest is empty */
+	int64_t next_update; /* Unix seconds: the earliest of all */
+	char issuer[256];    /* whose list that is, RFC 2253, cut */
+	bool stale;	     /* next_update has passed */
+	bool closed;	     /* the grace, too: certificates of that authority are refused */
+};
+
 /* A server context (asks for and requires a client certificate) from ${tls}. On 0 *${contextp} is the caller's: tls_free. */
 int tls_server_new(struct tls_context **contextp, const struct config_tls *tls, struct buffer *errors)
     __attribute__((warn_unused_result));
@@ -47,6 +73,24 @@ int tls_client_new(struct tls_context **contextp, const struct config_tls *tls, 
 /* Connections made from it go on. NULL is harmless. */
 void tls_free(struct tls_context *context);
 SSL_CTX *tls_ssl_ctx(struct tls_context *context);
+
+/*
+ * Whether the peer of an open connection would still be let in: the chain that the peer of ${ssl} (open, made by this or another context of the
+ * same direction) showed, verified under ${context}: authorities, times, usage, revocation and, of a server, its name. 0: still good, ${identity} is
+ * the peer's own certificate. TLS_JUDGED_BAD: *${why} is one of the words of tls_refusal, ${identity} the certificate it is about. -ENOMEM.
+ * ~0.2 ms. On the loop thread, or any while ${ssl} is the caller's own.
+ */
+enum {
+	TLS_JUDGED_BAD = 1,
+};
+int tls_judge(struct tls_context *context, SSL *ssl, struct tls_identity *identity, const char **why)
+    __attribute__((warn_unused_result));
+
+/* The context that ${ssl} was made by: to be compared only, or handed to tls_judge, as long as ${ssl} lives. */
+const struct tls_context *tls_of(const SSL *ssl);
+
+/* How the revocation lists stand at ${now_s} (Unix seconds). */
+void tls_crl_status(const struct tls_context *context, int64_t now_s, struct tls_crl_status *status);
 
 /* Our own certificate. */
 const struct tls_identity *tls_own(const struct tls_context *context);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open links judged anew: after a reload, and from time to time, since time alone ends certificates and revocation lists.
+ *
+ * A link that would not be let in today is dropped (LINK_REVOKED) with a line `link-judged-out`: its chain is not good any more, its certificate is no
+ * peer's, another peer's or two peers', its peer is no longer configured, or may no longer do what its listener is for. Each link is judged by
+ * what its listener (listener_reconfigure) or its dialler uses now. Nothing is decided here about links that are still in their handshake: they are
+ * judged when they open, if the context has changed meanwhile.
+ *
+ * Judging goes in slices of JUDGE_SLICE links a turn of the loop, so that messages flow meanwhile. On the loop thread only.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "broker/net/link.h"
+#include "broker/net/loop.h"
+
+#define JUDGE_SLICE 16
+
+struct link_judge;
+
+int link_judge_new(struct link_judge **judgep, struct loop *loop) __attribute__((warn_unused_result));
+
+/* Nothing is judged any more. Before the listeners are freed. NULL is harmless. */
+void link_judge_free(struct link_judge *judge);
+
+/*
+ * Judge all links that are open now, of all listeners and diallers, from the next turn on. While it goes on, a further call begins anew. ${done}
+ * (may be NULL) is called once all are judged, with how many were judged and how many of them dropped; a call that begins anew replaces
+ * that of the one before, which is not called.
+ */
+void links_judge(struct link_judge *judge, struct listener *const *listeners, size_t count,
+    void (*done)(void *arg, size_t judged, size_t dropped), void *arg);
