@@ -78,6 +78,7 @@ static const struct conf_key limit_keys[] = {
 	LIMIT(large_slots, CONF_NUMBER, "8", 1, 1024),
 	LIMIT(large_size, CONF_SIZE, "1M", 64 * KIB, 64 * MIB),
 	LIMIT(large_rate, CONF_SIZE, "64K", KIB, GIB),
+	LIMIT(memory, CONF_SIZE, "512M", 16 * MIB, 1024 * GIB),
 	LIMIT(output_buffer, CONF_SIZE, "256K", 64 * KIB, 16 * MIB),
 	DEADLINE(handshake, "10s", 1, 5 * MINUTE),
 	DEADLINE(frame, "5m", 1, DAY),

@@ -181,6 +181,7 @@ struct config_limits {
 	unsigned large_slots;	/* frames or bodies past large_size held at a time */
 	uint64_t large_size;	/* 1 MiB */
 	uint64_t large_rate;	/* bytes per second a large frame must keep */
+	uint64_t memory;	/* bytes of frames, bodies and answers held at a time, but for large ones */
 	uint64_t output_buffer; /* bytes buffered for a slow reader: 256 KiB */
 	uint64_t handshake_ms;	/* from accept to a verified peer */
 	uint64_t frame_ms;	/* from a start block to its end block */
