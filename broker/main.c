@@ -123,6 +123,18 @@ load(const char *path, bool check, struct config **configp, struct buffer *error
 	return r;
 }
 
+static void
+tell_valid(const struct config *config, const char *path)
+{
+	struct buffer warnings;
+
+	buffer_init(&warnings, TEXT_MAX);
+	config_warnings(config, &warnings);
+	print(stdout, &warnings);
+	buffer_fini(&warnings);
+	printf("%s: the configuration is valid\n", path);
+}
+
 static int
 serve(const struct config *config, const char *path, struct buffer *errors)
 {
@@ -199,7 +211,7 @@ main(int argc, char *argv[])
 	else
 		r = load(path, check, &config, &errors);
 	if (r == 0 && check)
-		printf("%s: the configuration is valid\n", path);
+		tell_valid(config, path);
 	else if (r == 0)
 		r = serve(config, path, &errors);
 	print(stderr, &errors);

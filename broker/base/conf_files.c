@@ -120,6 +120,8 @@ config_check_files(const struct config *config, struct buffer *errors)
 
 	good &= check_readable(config->tls.certificate, "tls.certificate", errors);
 	good &= check_readable(config->tls.authorities, "tls.authorities", errors);
+	if (config->tls.crls)
+		good &= check_readable(config->tls.crls, "tls.crls", errors);
 	good &= check_key(config->tls.key, errors);
 	good &= check_state(config->state, errors);
 	good &= check_in_directory(config->socket, "control.socket: its directory", errors);

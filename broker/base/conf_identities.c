@@ -128,6 +128,8 @@ conf_read_identities(
 	struct config_identity *all;
 	size_t count;
 
+	if (!list && peer->name && conf_has_plain(r, peer->name))
+		return;
 	if (!list || !config_setting_is_list(list) || config_setting_length(list) == 0) {
 		conf_error(r, list ? list : setting,
 		    "%s: certificates is missing or no list; meant is ( { issuer = \"...\"; subject = "

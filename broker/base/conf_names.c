@@ -1,9 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names that must be there once, and names that must be there: see conf_parts.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/base/conf_parts.h"
+#include "broker/base/conf_text.h"
+
+const char *
+conf_label(struct conf_reader *r, const char *kind, const config_setting_t *setting)
+{
+	const char *name = NULL;
+	size_t size;
+	char *text;
+
+	if (config_setting_is_group(setting))
+		(void)config_setting_lookup_string(setting, "name", &name);
+	if (!name || !conf_text_name(name))
+		return kind;
+	size = strlen(kind) + strlen(name) + 2;
+	text = conf_alloc(r, 1, size);
+	if (!text)
+		return kind;
+	(void)snprintf(text, size, "%s %s", kind, name);
+	return text;
+}
 
 /* One of a pair of equal names, in the order they were read. */
 struct named {

@@ -13,6 +13,9 @@
 void conf_read_plain(struct conf_reader *r, struct config *c);
 
 void conf_read_establishments(struct conf_reader *r, struct config *c);
+
+/* With establishments known: production without revocation lists is an error unless it was asked for in so many words. */
+void conf_check_revocation(struct conf_reader *r, const struct config *c);
 void conf_read_peers(struct conf_reader *r, struct config *c);
 
 /* The certificates of one peer; and, when all are read, whether one stands for two. ${items} are the peers' settings. */
@@ -22,9 +25,15 @@ void conf_check_identities(struct conf_reader *r, const struct config *c, config
 
 void conf_read_listeners(struct conf_reader *r, struct config *c);
 
-/* inboxes, and what stands under destinations */
+/* Whether a listener without TLS is bound to the peer ${name}, before listeners are read. */
+bool conf_has_plain(struct conf_reader *r, const char *name);
+
+/* inboxes, then destinations */
 void conf_read_destinations(struct conf_reader *r, struct config *c);
 void conf_read_routes(struct conf_reader *r, struct config *c);
+
+/* "peer chu-lyon", for errors; ${kind} alone when ${setting} has no usable name. */
+const char *conf_label(struct conf_reader *r, const char *kind, const config_setting_t *setting);
 
 /*
  * Tell ${name} when an earlier one of the ${count} in ${names} is the same; ${items} are their settings. ${kind} says what is named

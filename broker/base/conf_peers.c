@@ -24,26 +24,6 @@ config_mode_name(enum config_mode mode)
 	return mode_words[mode];
 }
 
-/* "peer chu-lyon", for errors; the kind alone when it has no usable name. */
-static const char *
-label(struct conf_reader *r, const char *kind, const config_setting_t *setting)
-{
-	const char *name = NULL;
-	size_t size;
-	char *text;
-
-	if (config_setting_is_group(setting))
-		(void)config_setting_lookup_string(setting, "name", &name);
-	if (!name || !conf_text_name(name))
-		return kind;
-	size = strlen(kind) + strlen(name) + 2;
-	text = conf_alloc(r, 1, size);
-	if (!text)
-		return kind;
-	(void)snprintf(text, size, "%s %s", kind, name);
-	return text;
-}
-
 static const struct conf_key establishment_keys[] = {
 	{ "name", CONF_NAME, offsetof(struct config_establishment, name), .required = true },
 	{ "finess", CONF_OTHER },
@@ -82,7 +62,7 @@ conf_read_establishments(struct conf_reader *r, struct config *c)
 	if (!all || !names)
 		return;
 	for (size_t i = 0; i < count; i++) {
-		const char *what = label(r, "establishment", items[i]);
+		const char *what = conf_label(r, "establishment", items[i]);
 
 		conf_group(r, items[i], what, establishment_keys, COUNT(establishment_keys), &all[i]);
 		if (config_setting_is_group(items[i]))
@@ -119,9 +99,10 @@ static const struct conf_key peer_keys[] = {
 	{ "junk_quota", CONF_SIZE, offsetof(struct draft, peer.junk_quota), .fallback = "16M",
 	    .least = 1 << 10, .most = 1 << 30 },
 	{ "restamped", CONF_OTHER },
+	{ "silent_after", CONF_SECONDS, offsetof(struct draft, peer.silent_after_s), .fallback = "never",
+	    .never = true, .least = 1, .most = (uint64_t)366 * 24 * 3600 },
 };
 
-/* The words of an array as a mask, the ith word being bit i. */
 /* What was meant instead of ${text}: the nearest of ${words}, or all of them. */
 static const char *
 mask_hint(struct conf_reader *r, const char *text, const char *const *words, size_t word_count)
@@ -141,6 +122,7 @@ mask_hint(struct conf_reader *r, const char *text, const char *const *words, siz
 	return conf_copy(r, all);
 }
 
+/* The words of an array as a mask, the ith word being bit i. */
 static unsigned
 read_mask(struct conf_reader *r, const config_setting_t *setting, const char *what, const char *name,
     const char *const *words, size_t word_count)
@@ -326,7 +308,7 @@ static void
 read_peer(struct conf_reader *r, const config_setting_t *setting, const struct config *c,
     const char *const *establishments, struct config_peer *peer)
 {
-	const char *what = label(r, "peer", setting);
+	const char *what = conf_label(r, "peer", setting);
 	struct draft d = { 0 };
 
 	conf_group(r, setting, what, peer_keys, COUNT(peer_keys), &d);

@@ -39,10 +39,20 @@ static const struct conf_key admin_keys[] = {
 	{ "port", CONF_PORT, offsetof(struct config, admin_port), .fallback = "9575" },
 };
 
+struct tls_draft {
+	struct config_tls tls;
+	int revocation; /* of revocation_words */
+};
+
+static const char *const revocation_words[] = { "checked", "unchecked", NULL };
+
 static const struct conf_key tls_keys[] = {
-	{ "certificate", CONF_PATH, offsetof(struct config_tls, certificate), .required = true },
-	{ "key", CONF_PATH, offsetof(struct config_tls, key), .required = true },
-	{ "authorities", CONF_PATH, offsetof(struct config_tls, authorities), .required = true },
+	{ "certificate", CONF_PATH, offsetof(struct tls_draft, tls.certificate), .required = true },
+	{ "key", CONF_PATH, offsetof(struct tls_draft, tls.key), .required = true },
+	{ "authorities", CONF_PATH, offsetof(struct tls_draft, tls.authorities), .required = true },
+	{ "crls", CONF_PATH, offsetof(struct tls_draft, tls.crls) },
+	{ "revocation", CONF_WORD, offsetof(struct tls_draft, revocation), .fallback = "checked",
+	    .words = revocation_words },
 };
 
 #define JOURNAL(name, kind, text, ...)                                                                       \
@@ -101,6 +111,39 @@ read_group(struct conf_reader *r, const char *name, const struct conf_key *keys,
 	conf_group(r, conf_top(r, name), name, keys, count, base);
 }
 
+static void
+read_tls(struct conf_reader *r, struct config_tls *tls)
+{
+	struct tls_draft draft = { 0 };
+
+	read_group(r, "tls", tls_keys, COUNT(tls_keys), &draft);
+	*tls = draft.tls;
+	tls->unchecked = draft.revocation == 1;
+	if (tls->unchecked && tls->crls)
+		conf_error(r, conf_member(conf_first(r, "tls"), "revocation"),
+		    "tls: revocation = \"unchecked\" stands beside crls; meant is one of them");
+}
+
+void
+conf_check_revocation(struct conf_reader *r, const struct config *c)
+{
+	if (c->tls.crls || c->tls.unchecked)
+		return;
+	for (size_t i = 0; i < c->establishment_count; i++) {
+		const struct config_establishment *e = &c->establishments[i];
+
+		if (e->mode != MODE_PRODUCTION || !e->name)
+			continue;
+		conf_error(r, conf_first(r, "tls"),
+		    "tls: crls is missing, and establishment %s is in production: a revoked certificate "
+		    "would "
+		    "be taken; meant is crls = \"FILE\" with the revocation lists of every authority, or, to "
+		    "run without them, revocation = \"unchecked\"",
+		    e->name);
+		return;
+	}
+}
+
 void
 conf_read_plain(struct conf_reader *r, struct config *c)
 {
@@ -109,18 +152,18 @@ conf_read_plain(struct conf_reader *r, struct config *c)
 	read_group(r, "control", control_keys, COUNT(control_keys), c);
 	read_group(r, "log", log_keys, COUNT(log_keys), c);
 	read_group(r, "admin", admin_keys, COUNT(admin_keys), c);
-	read_group(r, "tls", tls_keys, COUNT(tls_keys), &c->tls);
+	read_tls(r, &c->tls);
 	read_group(r, "journal", journal_keys, COUNT(journal_keys), &c->journal);
 	read_group(r, "limits", limit_keys, COUNT(limit_keys), &c->limits);
 
 	if (c->admin_address && !conf_text_loopback(c->admin_address))
-		conf_error(r, conf_member(conf_top(r, "admin"), "address"),
+		conf_error(r, conf_member(conf_first(r, "admin"), "address"),
 		    "admin: address = \"%s\" is not on the loopback; metrics and health have no access "
 		    "control, meant is "
 		    "\"127.0.0.1\" or \"::1\"",
 		    c->admin_address);
 	if (c->socket && strlen(c->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		conf_error(r, conf_top(r, "control"),
+		conf_error(r, conf_first(r, "control"),
 		    "control: socket \"%s\" is longer than the %zu bytes a socket's path may have", c->socket,
 		    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 }

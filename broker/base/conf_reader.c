@@ -117,6 +117,7 @@ kind_meant(enum conf_kind kind)
 		[CONF_NAME] = "a short name of a-z, 0-9 and '-', at most 63 characters",
 		[CONF_PATH] = "a path in quotes",
 		[CONF_ADDRESS] = "an address in digits, such as \"127.0.0.1\" or \"::1\"",
+		[CONF_HOST] = "the name of a host, or an address in digits",
 		[CONF_NUMBER] = "a number",
 		[CONF_PORT] = "a port from 0 to 65535, where 0 lets the system choose",
 		[CONF_SIZE] = "a size such as \"64K\", \"16M\" or \"1G\"",
@@ -333,6 +334,8 @@ put_text(struct conf_reader *r, const config_setting_t *setting, const char *wha
 		good = conf_text_name(text);
 	else if (key->kind == CONF_ADDRESS)
 		good = conf_text_address(text);
+	else if (key->kind == CONF_HOST)
+		good = conf_text_host(text);
 	if (!good) {
 		conf_error(
 		    r, setting, "%s: %s = \"%s\" is not %s", what, key->name, text, kind_meant(key->kind));
@@ -361,6 +364,7 @@ put(struct conf_reader *r, const config_setting_t *setting, const char *what, co
 	case CONF_NAME:
 	case CONF_PATH:
 	case CONF_ADDRESS:
+	case CONF_HOST:
 	case CONF_WORD:
 		if (!is_text)
 			wrong_type(r, setting, what, key);
@@ -395,6 +399,7 @@ put_fallback(struct conf_reader *r, const struct conf_key *key, void *field)
 	case CONF_NAME:
 	case CONF_PATH:
 	case CONF_ADDRESS:
+	case CONF_HOST:
 		put_text(r, NULL, "default", key, key->fallback, field);
 		break;
 	default:
@@ -475,6 +480,16 @@ conf_top(struct conf_reader *r, const char *name)
 		else if (here)
 			found = here;
 	}
+	return found;
+}
+
+config_setting_t *
+conf_first(struct conf_reader *r, const char *name)
+{
+	config_setting_t *found = NULL;
+
+	for (size_t i = 0; i < r->file_count && !found; i++)
+		found = conf_member(config_root_setting(&r->files[i].config), name);
 	return found;
 }
 

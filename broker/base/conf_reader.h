@@ -36,6 +36,7 @@ enum conf_kind {
 	CONF_NAME,	   /* const char *: a short name */
 	CONF_PATH,	   /* const char *: relative ones begin at the directory of their file */
 	CONF_ADDRESS,	   /* const char *: IPv4 or IPv6 in digits */
+	CONF_HOST,	   /* const char *: a host's name, or its address in digits */
 	CONF_NUMBER,	   /* unsigned */
 	CONF_PORT,	   /* uint16_t; 0 lets the system choose */
 	CONF_SIZE,	   /* uint64_t: bytes */
@@ -86,6 +87,9 @@ void conf_value(struct conf_reader *r, const config_setting_t *group, const conf
 
 /* The setting ${name} at the top of any file, or NULL; two are an error. */
 config_setting_t *conf_top(struct conf_reader *r, const char *name);
+
+/* The first of them, without a word about a second. */
+config_setting_t *conf_first(struct conf_reader *r, const char *name);
 
 /* Tell every setting at the top of a file that is not in ${names}. */
 void conf_check_top(struct conf_reader *r, const char *const *names, size_t count);

@@ -1,205 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listeners, inboxes and the table of routes: where messages come in and where they go. */
+/* The table of routes. */
 #include <string.h>
 
 #include "broker/base/conf_parts.h"
 #include "broker/base/conf_text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-
-static const char *const protocol_words[] = { "mllp", "https", NULL };
-
-static const struct conf_key listener_keys[] = {
-	{ "name", CONF_NAME, offsetof(struct config_listener, name), .required = true },
-	{ "protocol", CONF_WORD, offsetof(struct config_listener, protocol), .required = true,
-	    .words = protocol_words },
-	{ "address", CONF_ADDRESS, offsetof(struct config_listener, address), .required = true },
-	{ "port", CONF_PORT, offsetof(struct config_listener, port), .required = true },
-	{ "max_connections", CONF_NUMBER, offsetof(struct config_listener, max_connections),
-	    .fallback = "256", .least = 1, .most = 100000 },
-};
-
-static bool
-is_any_address(const char *address)
-{
-	return strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
-}
-
-/* Whether both would listen on one port of one address. */
-static bool
-overlap(const char *a, uint16_t a_port, const char *b, uint16_t b_port)
-{
-	if (!a || !b || a_port != b_port || a_port == 0)
-		return false;
-	if ((strchr(a, ':') != NULL) != (strchr(b, ':') != NULL))
-		return false;
-	return strcmp(a, b) == 0 || is_any_address(a) || is_any_address(b);
-}
-
-static void
-check_overlaps(struct conf_reader *r, const struct config *c, config_setting_t *const *items)
-{
-	for (size_t i = 0; i < c->listener_count; i++) {
-		const struct config_listener *one = &c->listeners[i];
-
-		if (overlap(one->address, one->port, c->admin_address, c->admin_port))
-			conf_error(r, items[i], "listener %s: port %u of %s is the admin port",
-			    one->name ? one->name : "?", one->port, one->address);
-		for (size_t k = 0; k < i; k++)
-			if (overlap(one->address, one->port, c->listeners[k].address, c->listeners[k].port))
-				conf_error(r, items[i],
-				    "listener %s: port %u of %s is taken by the listener at %s",
-				    one->name ? one->name : "?", one->port, one->address,
-				    conf_place(r, items[k]));
-	}
-}
-
-void
-conf_read_listeners(struct conf_reader *r, struct config *c)
-{
-	config_setting_t **items;
-	size_t count = conf_joined(r, "listeners", &items);
-	struct config_listener *all = conf_alloc(r, count, sizeof(*all));
-	const char **names = conf_alloc(r, count, sizeof(*names));
-
-	if (!all || !names)
-		return;
-	for (size_t i = 0; i < count; i++) {
-		conf_group(r, items[i], "listener", listener_keys, COUNT(listener_keys), &all[i]);
-		names[i] = all[i].name;
-	}
-	if (count == 0 && r->error == 0)
-		conf_error(r, NULL,
-		    "listeners is missing or empty; meant is such as ( { name = \"mllp\"; protocol = "
-		    "\"mllp\"; address = "
-		    "\"127.0.0.1\"; port = 2575; } )");
-	conf_check_name(r, "listener", items, names, count);
-	c->listeners = all;
-	c->listener_count = count;
-	check_overlaps(r, c, items);
-}
-
-struct inbox_draft {
-	struct config_destination inbox;
-	const char *establishment;
-};
-
-static const struct conf_key inbox_keys[] = {
-	{ "name", CONF_NAME, offsetof(struct inbox_draft, inbox.name), .required = true },
-	{ "establishment", CONF_NAME, offsetof(struct inbox_draft, establishment), .required = true },
-	{ "readers", CONF_OTHER },
-	{ "max_age", CONF_SECONDS, offsetof(struct inbox_draft, inbox.max_age_s), .fallback = "7d",
-	    .least = 60, .most = (uint64_t)3650 * 24 * 3600 },
-	{ "max_size", CONF_PERCENT, offsetof(struct inbox_draft, inbox.max_disk_percent), .fallback = "20%",
-	    .least = 1, .most = 100 },
-};
-
-/* The names that references are looked up in. */
-struct names {
-	const char **peers;
-	const char **establishments;
-};
-
-static void
-read_readers(struct conf_reader *r, const config_setting_t *setting, const struct config *c,
-    const struct names *names, struct config_destination *inbox)
-{
-	size_t count;
-	const char *const *texts = conf_texts(r, setting, "inbox", "readers", &count);
-	const struct config_peer **readers = conf_alloc(r, count, sizeof(*readers));
-
-	if (!conf_member(setting, "readers"))
-		conf_error(r, setting,
-		    "inbox: readers is missing; meant is an array of peers' names, which may be empty");
-	if (!readers)
-		return;
-	for (size_t i = 0; i < count; i++) {
-		const config_setting_t *at = conf_element(setting, "readers", i);
-		size_t found;
-
-		if (!texts[i])
-			continue;
-		found = conf_find(r, at, "inbox", "peer", texts[i], names->peers, c->peer_count);
-		if (found == c->peer_count)
-			continue;
-		readers[i] = &c->peers[found];
-		for (size_t k = 0; k < i; k++)
-			if (readers[k] == readers[i])
-				conf_error(r, at, "inbox: reader \"%s\" is there twice", texts[i]);
-		if (!readers[i]->may_read)
-			conf_error(r, at, "inbox: peer %s may not read; add \"read\" to its may", texts[i]);
-		if (inbox->establishment && inbox->establishment->mode == MODE_PRODUCTION &&
-		    readers[i]->establishment && readers[i]->establishment->mode == MODE_TEST)
-			conf_error(r, at,
-			    "inbox: peer %s belongs to a test establishment and cannot read an inbox of a "
-			    "production one",
-			    texts[i]);
-	}
-	inbox->readers = readers;
-	inbox->reader_count = count;
-}
-
-static void
-read_inbox(struct conf_reader *r, const config_setting_t *setting, const struct config *c,
-    const struct names *names, struct config_destination *inbox)
-{
-	struct inbox_draft d = { .inbox.kind = DESTINATION_INBOX };
-
-	conf_group(r, setting, "inbox", inbox_keys, COUNT(inbox_keys), &d);
-	*inbox = d.inbox;
-	if (!config_setting_is_group(setting))
-		return;
-	if (d.establishment) {
-		size_t found = conf_find(r, conf_member(setting, "establishment"), "inbox", "establishment",
-		    d.establishment, names->establishments, c->establishment_count);
-
-		if (found < c->establishment_count)
-			inbox->establishment = &c->establishments[found];
-	}
-	read_readers(r, setting, c, names, inbox);
-}
-
-/* No kind of dialled destination is known: an entry would be one that nobody serves. */
-static void
-refuse_dialled(struct conf_reader *r)
-{
-	config_setting_t **items;
-	size_t count = conf_joined(r, "destinations", &items);
-
-	for (size_t i = 0; i < count; i++)
-		conf_error(r, items[i],
-		    "destinations: this version dials nobody; an inbox, which waits to be read, is declared "
-		    "under inboxes");
-}
-
-void
-conf_read_destinations(struct conf_reader *r, struct config *c)
-{
-	config_setting_t **items;
-	size_t count = conf_joined(r, "inboxes", &items);
-	struct config_destination *all = conf_alloc(r, count, sizeof(*all));
-	const char **own = conf_alloc(r, count, sizeof(*own));
-	struct names names = {
-		.peers = conf_alloc(r, c->peer_count, sizeof(*names.peers)),
-		.establishments = conf_alloc(r, c->establishment_count, sizeof(*names.establishments)),
-	};
-
-	refuse_dialled(r);
-	if (!all || !own || !names.peers || !names.establishments)
-		return;
-	for (size_t i = 0; i < c->peer_count; i++)
-		names.peers[i] = c->peers[i].name;
-	for (size_t i = 0; i < c->establishment_count; i++)
-		names.establishments[i] = c->establishments[i].name;
-	for (size_t i = 0; i < count; i++) {
-		read_inbox(r, items[i], c, &names, &all[i]);
-		all[i].index = i;
-		own[i] = all[i].name;
-	}
-	conf_check_name(r, "inbox", items, own, count);
-	c->destinations = all;
-	c->destination_count = count;
-}
 
 static const struct conf_key route_keys[] = {
 	{ "name", CONF_NAME, offsetof(struct config_route, name), .required = true },
@@ -270,7 +76,9 @@ read_to(struct conf_reader *r, const config_setting_t *setting, const struct con
 	const struct config_destination **to = conf_alloc(r, count, sizeof(*to));
 
 	if (count == 0)
-		conf_error(r, setting, "route: to is missing or empty; meant is an array of inboxes' names");
+		conf_error(r, setting,
+		    "route: to is missing or empty; meant is an array of names of "
+		    "inboxes and destinations");
 	if (!to)
 		return;
 	for (size_t i = 0; i < count; i++) {
@@ -279,7 +87,8 @@ read_to(struct conf_reader *r, const config_setting_t *setting, const struct con
 
 		if (!texts[i])
 			continue;
-		found = conf_find(r, at, "route", "inbox", texts[i], destinations, c->destination_count);
+		found = conf_find(
+		    r, at, "route", "inbox or destination", texts[i], destinations, c->destination_count);
 		if (found == c->destination_count)
 			continue;
 		to[i] = &c->destinations[found];
@@ -335,6 +144,7 @@ conf_read_routes(struct conf_reader *r, struct config *c)
 
 		conf_group(r, items[i], "route", route_keys, COUNT(route_keys), &all[i]);
 		names[i] = all[i].name;
+		all[i].place = conf_place(r, items[i]);
 		if (!config_setting_is_group(items[i]))
 			continue;
 		when = conf_member(items[i], "when");

@@ -8,6 +8,8 @@
 
 #include "codecs/digest.h"
 
+#define HOST_MAX     253 /* of a name, RFC 1035 §2.3.4 */
+#define LABEL_MAX    63
 #define DISTANCE_MAX 64 /* longer words are not slips of each other */
 
 /* The digits at ${*text}, which is moved behind them; false when there are none, or past 2^63. */
@@ -132,6 +134,55 @@ conf_text_loopback(const char *text)
 	if (inet_pton(AF_INET, text, &four) == 1)
 		return ntohl(four.s_addr) >> 24 == 127;
 	return inet_pton(AF_INET6, text, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+bool
+conf_text_host(const char *text)
+{
+	size_t label = 0, len = strlen(text);
+	bool digits = true; /* the last label: then it was meant as an address */
+
+	if (conf_text_address(text))
+		return true;
+	if (len == 0 || len > HOST_MAX)
+		return false;
+	for (const char *at = text; *at; at++) {
+		bool digit = *at >= '0' && *at <= '9';
+		bool letter = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z');
+
+		if (*at == '.') {
+			if (label == 0 || at[-1] == '-')
+				return false;
+			label = 0;
+			digits = true;
+			continue;
+		}
+		if (!digit && !letter && (*at != '-' || label == 0))
+			return false;
+		digits &= digit;
+		if (++label > LABEL_MAX)
+			return false;
+	}
+	return label > 0 && text[len - 1] != '-' && !digits;
+}
+
+bool
+conf_text_endpoint(const char *text, char *host, uint16_t *port)
+{
+	const char *colon = strrchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	bool six = text[0] == '[';
+	uint64_t number;
+
+	if (!colon || !conf_text_number(colon + 1, UINT16_MAX, &number) || number == 0)
+		return false;
+	if (six && (len < 3 || colon[-1] != ']'))
+		return false;
+	memcpy(host, text + six, len - 2 * six);
+	host[len - 2 * six] = '\0';
+	*port = (uint16_t)number;
+	/* an address with colons stands in brackets, and nothing else does */
+	return conf_text_host(host) && six == (strchr(host, ':') != NULL);
 }
 
 /* Behind one "type=value" of a name, or NULL when there is none: a type without blanks, a value with escapes. */

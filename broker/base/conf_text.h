@@ -34,6 +34,12 @@ bool conf_text_finess(const char *text);
 bool conf_text_address(const char *text);
 bool conf_text_loopback(const char *text);
 
+/* The name of a host (RFC 1123 §2.1: letters, digits and '-' between dots, at most 253), or an address in digits. */
+bool conf_text_host(const char *text);
+
+/* "host:port", "192.0.2.1:port" or "[2001:db8::1]:port", port 1 to 65535. ${host} has room for all of ${text}. */
+bool conf_text_endpoint(const char *text, char *host, uint16_t *port);
+
 enum conf_dn {
 	CONF_DN_GOOD = 0,
 	CONF_DN_FORM,	/* not the RFC 2253 form that OpenSSL prints */

@@ -252,6 +252,7 @@ read_parts(struct conf_reader *r, struct config *c)
 	conf_check_top(r, top_names, COUNT(top_names));
 	conf_read_plain(r, c);
 	conf_read_establishments(r, c);
+	conf_check_revocation(r, c);
 	conf_read_peers(r, c);
 	conf_read_listeners(r, c);
 	conf_read_destinations(r, c);

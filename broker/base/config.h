@@ -139,6 +139,7 @@ struct config_destination {
 /* One row of the ordered table. A NULL condition is not asked. Values compare whole; a final `*` matches any rest. */
 struct config_route {
 	const char *name;
+	const char *place; /* "file:line" */
 	const char *peer;
 	const char *type;
 	const char *event;
@@ -232,6 +233,12 @@ int config_load(const char *path, struct config **configp, struct buffer *errors
 /* What only the disk can tell: keys readable by their owner alone, files present, state directory usable. Appends like config_load. */
 int config_check_files(const struct config *config, struct buffer *errors)
     __attribute__((warn_unused_result));
+
+/*
+ * Append what is valid and cannot be meant, a line each, "file:line: ...": a route to where nothing that it takes may go, because modes never
+ * mix (all of it would be parked).
+ */
+void config_warnings(const struct config *config, struct buffer *warnings);
 
 /*
  * Holds are counted, so that a configuration that another has replaced lives as long as what began under it. Whoever keeps a pointer into one

@@ -33,7 +33,9 @@ class Configuration:
         self.listeners = [{"name": "mllp", "protocol": "mllp", "address": "127.0.0.1", "port": 0, "max_connections": 1000},
                           {"name": "pull", "protocol": "https", "address": "127.0.0.1", "port": 0}]
         self.inboxes = []
+        self.destinations = []
         self.routes = []
+        self.tls = {}
 
     def peer(self, name, identity, may=("send",), establishment="chu-test", **settings):
         self.peers.append({
@@ -44,6 +46,10 @@ class Configuration:
     def inbox(self, name, readers, establishment="chu-test", **settings):
         self.inboxes.append({"name": name, "establishment": establishment, "readers": list(readers), **settings})
 
+    def destination(self, name, port, establishment="chu-test", **settings):
+        self.destinations.append({"name": name, "protocol": "mllp", "establishment": establishment,
+                                  "address": f"localhost:{port}", **settings})
+
     def route(self, name, to, go_on=None, **when):
         row = {"name": name, "when": when, "to": list(to)}
         if go_on is not None:
@@ -52,6 +58,9 @@ class Configuration:
 
     def render(self, folder, tls, admin_port):
         """The text of liaison.conf for a broker that lives in ``folder``."""
+        tls = {**tls, **self.tls}
+        if "crls" not in tls:  # of the two establishments one is in production
+            tls.setdefault("revocation", "unchecked")
         settings = {
             "state": str(folder / "state"), **self.top,
             "control": {"socket": str(folder / "control.sock"), "group": ""},
@@ -62,6 +71,8 @@ class Configuration:
         }
         if self.inboxes:
             settings["inboxes"] = self.inboxes
+        if self.destinations:
+            settings["destinations"] = self.destinations
         if self.routes:
             settings["routes"] = self.routes
         return "".join(f"{key} = {text(value)};\n" for key, value in settings.items())
