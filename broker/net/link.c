@@ -2,7 +2,7 @@
 /*
  * The life of a link: its states, its events, its end.
  *
- * What the states do is elsewhere: link_handshake.c, link_input.c, link_output.c. Here are the transitions, lingering, and the one road out:
+ * What the states do is elsewhere: link_handshake.c, link_input.c, link_output.c; what is logged of them: link_tell.c. Here are the transitions, lingering, and the one road out:
  * link_drop closes at once, and leaves closed() and the freeing to an event of the link's own.
  */
 #include <errno.h>
@@ -16,8 +16,6 @@
 #include <event2/event.h>
 #include <openssl/err.h>
 
-#include "broker/base/clock.h"
-#include "broker/base/log.h"
 #include "broker/net/link_state.h"
 
 static atomic_uint_fast64_t last_id;
@@ -86,12 +84,12 @@ link_enter(struct link *link, enum link_state state)
 	link->state = state;
 	switch (state) {
 	case LINK_HANDSHAKE:
-		deadline_set(&link->guard,
-		    link->opened_us + link->listener->options.config->limits.handshake_ms * 1000);
+		deadline_set(&link->guard, link->shaken_by_us);
 		link_read_events(link, true);
 		break;
 	case LINK_OPEN:
 		deadline_cancel(&link->guard);
+		link_read_events(link, true);
 		break;
 	case LINK_FLUSHING:
 		deadline_cancel(&link->door);
@@ -117,11 +115,7 @@ link_enter(struct link *link, enum link_state state)
 void
 link_linger(struct link *link)
 {
-	if (SSL_is_init_finished(link->ssl)) {
-		ERR_clear_error();
-		if (SSL_shutdown(link->ssl) < 0)
-			ERR_clear_error(); /* the socket is full or gone: then without a farewell */
-	}
+	link_farewell(link);
 	if (link->ended || shutdown(link->fd, SHUT_WR) < 0)
 		link_drop(link, link->end);
 	else
@@ -220,7 +214,7 @@ static void
 door_passed(void *arg)
 {
 	struct link *link = arg;
-	const struct link_handler *handler = link->listener->options.handler;
+	const struct link_handler *handler = link->owner->handler;
 
 	if (link->state == LINK_OPEN && handler->deadline)
 		handler->deadline(link->arg);
@@ -228,111 +222,74 @@ door_passed(void *arg)
 		link_drop(link, LINK_DEADLINE);
 }
 
-static void
-address_text(char *to, size_t size, const struct sockaddr *from, socklen_t len)
+void
+link_address_text(char *to, size_t size, const struct sockaddr *address, socklen_t len)
 {
 	char host[46], port[8];
 
-	if (getnameinfo(from, len, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
+	if (getnameinfo(
+		address, len, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
 		snprintf(to, size, "unknown");
 	else
 		snprintf(to, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 int
-link_accept(struct listener *listener, int fd, const struct sockaddr *from, socklen_t len)
+link_new(struct link **linkp, struct link_owner *owner, int fd, SSL *ssl, const struct sockaddr *with,
+    socklen_t len)
 {
-	struct event_base *base = loop_base(listener->options.loop);
+	struct event_base *base = loop_base(owner->loop);
 	struct link *link;
 
 	link = calloc(1, sizeof(*link));
 	ERR_clear_error();
-	if (link)
-		link->ssl = SSL_new(tls_ssl_ctx(listener->options.tls));
-	if (!link || !link->ssl || SSL_set_fd(link->ssl, fd) != 1) {
+	if (!link || (ssl && SSL_set_fd(ssl, fd) != 1)) {
 		ERR_clear_error();
-		SSL_free(link ? link->ssl : NULL);
+		SSL_free(ssl);
 		free(link);
 		close(fd);
 		return -ENOMEM;
 	}
-	SSL_set_accept_state(link->ssl);
 	link->fd = fd;
-	link->listener = listener;
+	link->ssl = ssl;
+	link->owner = owner;
 	link->id = atomic_fetch_add(&last_id, 1) + 1;
-	link->opened_us = loop_now_us(listener->options.loop);
+	link->opened_us = loop_now_us(owner->loop);
 	link->end = LINK_CLOSED_BY_US;
-	address_text(link->address, sizeof(link->address), from, len);
+	link_address_text(link->address, sizeof(link->address), with, len);
 	event_assign(&link->on_read, base, fd, EV_READ | EV_PERSIST, read_fire, link);
 	event_assign(&link->on_write, base, fd, EV_WRITE, write_fire, link);
 	evtimer_assign(&link->soon, base, soon_fire, link);
-	deadline_init(&link->guard, listener->options.loop, guard_passed, link);
-	deadline_init(&link->door, listener->options.loop, door_passed, link);
+	deadline_init(&link->guard, owner->loop, guard_passed, link);
+	deadline_init(&link->door, owner->loop, door_passed, link);
 
-	link->next = listener->links;
-	link->place = &listener->links;
+	link->next = owner->links;
+	link->place = &owner->links;
 	if (link->next)
 		link->next->place = &link->next;
-	listener->links = link;
-	listener->count++;
-	atomic_fetch_add(&open_links, 1);
-	metric_set(listener->connections, (int64_t)listener->count);
-	link_enter(link, LINK_HANDSHAKE);
+	owner->links = link;
+	owner->count++;
+	if (!owner->outward)
+		atomic_fetch_add(&open_links, 1);
+	if (owner->connections)
+		metric_set(owner->connections, (int64_t)owner->count);
+	*linkp = link;
 	return 0;
-}
-
-/* What came before the peer was known: counted, never looked at. */
-static void
-tell_unauthenticated(struct link *link)
-{
-	uint64_t bytes = BIO_number_read(SSL_get_rbio(link->ssl)) + link->bytes_dropped;
-	struct log_line line;
-
-	if (SSL_is_init_finished(link->ssl) || bytes == 0)
-		return;
-	metric_count(METRIC_UNAUTHENTICATED_BYTES, bytes);
-	if (link->untold)
-		return;
-	log_begin(&line, EVENT_BEFORE_AUTHENTICATION);
-	log_u64(&line, "link", link->id);
-	log_text(&line, "address", link->address);
-	log_text(&line, "listener", link->listener->options.listener->name);
-	log_u64(&line, "bytes", bytes);
-	log_commit(&line);
-}
-
-static void
-tell_disconnected(struct link *link)
-{
-	struct log_line line;
-
-	log_begin(&line, EVENT_DISCONNECTED);
-	log_u64(&line, "link", link->id);
-	log_text(&line, "peer", link->peer->config->name);
-	log_text(&line, "address", link->address);
-	log_text(&line, "listener", link->listener->options.listener->name);
-	log_text(&line, "end", link_end_name(link->end));
-	log_u64(&line, "seconds", (loop_now_us(link_loop(link)) - link->opened_us) / 1000000);
-	log_u64(&line, "in", link->bytes_in);
-	log_u64(&line, "out", link->bytes_out);
-	log_commit(&line);
 }
 
 void
 link_drop(struct link *link, enum link_end end)
 {
-	struct listener *listener = link->listener;
+	struct link_owner *owner = link->owner;
 
 	if (link->state == LINK_CLOSED)
 		return;
 	link->end = end;
-	if (link->peer) {
-		tell_disconnected(link);
+	link_tell_closed(link);
+	if (link->known)
+		owner->known--;
+	if (link->peer)
 		link->peer->connections--;
-		listener->known--;
-	} else {
-		tell_unauthenticated(link);
-	}
 	link_enter(link, LINK_CLOSED);
 	SSL_free(link->ssl);
 	link->ssl = NULL;
@@ -340,20 +297,26 @@ link_drop(struct link *link, enum link_end end)
 	close(link->fd);
 	link->fd = -1;
 	link_output_free(link);
-	listener->count--;
-	atomic_fetch_sub(&open_links, 1);
-	metric_set(listener->connections, (int64_t)listener->count);
+	owner->count--;
+	if (!owner->outward)
+		atomic_fetch_sub(&open_links, 1);
+	if (owner->connections)
+		metric_set(owner->connections, (int64_t)owner->count);
 }
 
 void
 link_bury(struct link *link)
 {
+	struct link_owner *owner = link->owner;
+
 	event_del(&link->soon);
-	if (link->arg)
-		link->listener->options.handler->closed(link->arg, link->end);
 	*link->place = link->next;
 	if (link->next)
 		link->next->place = link->place;
+	if (owner->gone)
+		owner->gone(owner, link);
+	if (link->arg)
+		owner->handler->closed(link->arg, link->end); /* the owner may end here */
 	free(link);
 }
 
@@ -385,7 +348,7 @@ link_resume(struct link *link)
 	if (link->state != LINK_OPEN || link->ended)
 		return;
 	link_read_events(link, true);
-	if (!link->in_turn && SSL_has_pending(link->ssl))
+	if (!link->in_turn && link_pending(link))
 		link_next_turn(link);
 }
 
@@ -406,6 +369,12 @@ link_peer(const struct link *link)
 	return link->peer;
 }
 
+const char *
+link_why(const struct link *link)
+{
+	return link->why;
+}
+
 uint64_t
 link_id(const struct link *link)
 {
@@ -421,7 +390,7 @@ link_address(const struct link *link)
 struct loop *
 link_loop(const struct link *link)
 {
-	return link->listener->options.loop;
+	return link->owner->loop;
 }
 
 void
@@ -435,6 +404,6 @@ link_stat(const struct link *link, struct link_stat *stat)
 		.state = state_names[link->state],
 		.peer = link->peer ? link->peer->config->name : "",
 		.address = link->address,
-		.listener = link->listener->options.listener->name,
+		.listener = link->owner->name,
 	};
 }

@@ -48,8 +48,8 @@ const char *link_end_name(enum link_end end);
 
 /* What a door implements. ${arg} is what opened() returned. */
 struct link_handler {
-	/* The peer is known; NULL for a link that was dialled. Return the door's own state for the link, or NULL to refuse it (it is dropped, closed() is not called). The
-	 * door sets a deadline here: until then it is the limits' idle_ms. */
+	/* The peer is known; it is NULL for a link that was dialled. Return the door's own state for the link, or NULL to refuse it (it is
+	 * dropped, closed() is not called). The door sets a deadline here: until then it is the limits' idle_ms. */
 	void *(*opened)(struct link *link, struct peer *peer, void *door);
 	/* Bytes arrived, at most LOOP_SCRATCH: valid during the call. The door takes all of them. Not called once paused or closed. */
 	void (*input)(void *arg, struct span bytes);
@@ -87,7 +87,7 @@ size_t listener_links(const struct listener *listener);
 uint16_t listener_port(const struct listener *listener); /* the one bound, when the configuration says 0 */
 
 /*
- * Connections from now on are made with ${tls} and what ${config} and ${listener} (which has the same name) say; links that are open keep
+ * Connections from now on are made with ${tls} and what ${config} and ${config_listener} (which has the same name) say; links that are open keep
  * their SSL, and follow ${config}'s limits from now on. The socket stays: its address is not looked at. Copies what it needs: neither
  * ${config} nor the former context is used any more. After peers_reconfigure: a plain listener's peer is looked up here.
  */

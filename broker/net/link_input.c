@@ -6,7 +6,6 @@
  * in one. Nothing decrypted stays behind in the SSL unnoticed: a turn that ends early comes back by itself.
  */
 #include <event2/event.h>
-#include <openssl/err.h>
 
 #include "broker/net/link_state.h"
 
@@ -15,21 +14,17 @@
 
 #define RECORD_MAX ((size_t)16 * 1024) /* RFC 8446 5.1 */
 
-/* Gather records. Returns how many bytes; *${why} is the SSL's word on what comes next, SSL_ERROR_NONE when the buffer is full. */
+/* Gather records. Returns how many bytes; *${why} is what comes next, LINK_IO_DONE when the buffer is full. */
 static size_t
-gather(struct link *link, uint8_t *to, int *why)
+gather(struct link *link, uint8_t *to, enum link_io *why)
 {
 	size_t have = 0, n;
-	int rc;
 
-	*why = SSL_ERROR_NONE;
+	*why = LINK_IO_DONE;
 	while (have + RECORD_MAX <= LOOP_SCRATCH) {
-		ERR_clear_error();
-		rc = SSL_read_ex(link->ssl, to + have, LOOP_SCRATCH - have, &n);
-		if (rc != 1) {
-			*why = SSL_get_error(link->ssl, rc);
+		*why = link_take(link, to + have, LOOP_SCRATCH - have, &n);
+		if (*why != LINK_IO_DONE)
 			break;
-		}
 		have += n;
 	}
 	return have;
@@ -38,7 +33,7 @@ gather(struct link *link, uint8_t *to, int *why)
 static void
 input_ended(struct link *link)
 {
-	const struct link_handler *handler = link->listener->options.handler;
+	const struct link_handler *handler = link->owner->handler;
 
 	link->ended = true;
 	link_read_events(link, false);
@@ -48,22 +43,22 @@ input_ended(struct link *link)
 		link_close(link);
 }
 
-/* What the SSL said after the last byte. */
+/* What came after the last byte. */
 static void
-conclude(struct link *link, int why)
+conclude(struct link *link, enum link_io why)
 {
 	switch (why) {
-	case SSL_ERROR_NONE:
-	case SSL_ERROR_WANT_READ:
+	case LINK_IO_DONE:
+	case LINK_IO_WANTS_READ:
 		break;
-	case SSL_ERROR_WANT_WRITE:
+	case LINK_IO_WANTS_WRITE:
 		link->read_wants_write = true;
 		event_add(&link->on_write, NULL);
 		break;
-	case SSL_ERROR_ZERO_RETURN:
+	case LINK_IO_ENDED:
 		input_ended(link);
 		break;
-	default:
+	case LINK_IO_FAILED:
 		link_drop(link, LINK_RESET);
 	}
 }
@@ -71,15 +66,15 @@ conclude(struct link *link, int why)
 void
 link_read(struct link *link)
 {
-	const struct link_handler *handler = link->listener->options.handler;
+	const struct link_handler *handler = link->owner->handler;
 	uint8_t *scratch = loop_scratch(link_loop(link));
 	size_t total = 0, n;
-	int why = SSL_ERROR_NONE;
+	enum link_io why = LINK_IO_DONE;
 
 	link->read_soon = false;
-	while (link->state == LINK_OPEN && !link->paused && !link->ended && why == SSL_ERROR_NONE) {
+	while (link->state == LINK_OPEN && !link->paused && !link->ended && why == LINK_IO_DONE) {
 		if (total >= TURN_BYTES) {
-			if (SSL_has_pending(link->ssl)) /* otherwise the socket tells */
+			if (link_pending(link)) /* otherwise the socket tells */
 				link_next_turn(link);
 			break;
 		}

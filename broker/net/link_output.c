@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include <event2/event.h>
-#include <openssl/err.h>
 
 #include "broker/net/link_state.h"
 
@@ -67,7 +66,7 @@ link_send(struct link *link, struct span bytes)
 
 	if (link->state != LINK_OPEN)
 		return -EPIPE;
-	if (link->waiting >= link->listener->options.config->limits.output_buffer)
+	if (link->waiting >= link->owner->limits.output_buffer)
 		return -ENOBUFS;
 	if (bytes.len == 0)
 		return 0;
@@ -130,7 +129,7 @@ advance(struct link *link, size_t n)
 static void
 block(struct link *link, bool progress)
 {
-	uint64_t answer_us = link->listener->options.config->limits.answer_ms * 1000;
+	uint64_t answer_us = link->owner->limits.answer_ms * 1000;
 	uint64_t now_us = loop_now_us(link_loop(link));
 	uint64_t by_us = now_us + answer_us;
 
@@ -145,27 +144,43 @@ block(struct link *link, bool progress)
 	deadline_set(&link->guard, by_us < link->mark_by_us ? by_us : link->mark_by_us);
 }
 
+/*
+ * Writing failed. What a server said last may still lie in the socket, an alert that tells why among it: a dialled link reads once more before it
+ * is dropped.
+ */
+static void
+broke(struct link *link)
+{
+	if (link->state == LINK_OPEN && link->owner->outward && !link->ended && !link->why) {
+		link->broken = link->blocked = true;
+		link_next_turn(link);
+	} else {
+		link_drop(link, LINK_RESET);
+	}
+}
+
 /* Give the socket what waits, at most ${budget}. How many bytes went; blocked or dropped when it takes no more. */
 static size_t
 give(struct link *link, size_t budget)
 {
 	size_t total = 0, n;
-	int rc;
 
 	while (link->first && total < budget) {
-		ERR_clear_error();
-		rc = SSL_write_ex(link->ssl, link->first->data + link->first->from,
-		    link->first->to - link->first->from, &n);
-		if (rc != 1) {
-			rc = SSL_get_error(link->ssl, rc);
-			if (rc == SSL_ERROR_WANT_WRITE || rc == SSL_ERROR_WANT_READ)
-				block(link, total > 0);
-			else
-				link_drop(link, LINK_RESET);
+		switch (link_give(
+		    link, link->first->data + link->first->from, link->first->to - link->first->from, &n)) {
+		case LINK_IO_DONE:
+			advance(link, n);
+			total += n;
 			break;
+		case LINK_IO_WANTS_READ:
+		case LINK_IO_WANTS_WRITE:
+			block(link, total > 0);
+			return total;
+		case LINK_IO_ENDED:
+		case LINK_IO_FAILED:
+			broke(link);
+			return total;
 		}
-		advance(link, n);
-		total += n;
 	}
 	return total;
 }
@@ -174,7 +189,7 @@ give(struct link *link, size_t budget)
 static void
 tell_drained(struct link *link)
 {
-	const struct link_handler *handler = link->listener->options.handler;
+	const struct link_handler *handler = link->owner->handler;
 
 	if (link->waiting > 0 && !(link->above && link->waiting <= LINK_LOW_WATER))
 		return;
@@ -191,6 +206,10 @@ link_flush(struct link *link)
 {
 	size_t total = 0, n;
 
+	if (link->broken && !link->read_soon) {
+		link_drop(link, LINK_RESET);
+		return;
+	}
 	while ((link->state == LINK_OPEN || link->state == LINK_FLUSHING) && link->first && !link->blocked) {
 		if (total >= TURN_BYTES) {
 			link_next_turn(link);

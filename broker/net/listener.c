@@ -2,7 +2,8 @@
 /*
  * Listening and accepting, and saying no politely: a connection past a limit is taken and closed, and counted in at most one line a second.
  *
- * When the process has no descriptor left, accepting rests for a second instead of turning in circles.
+ * When the process has no descriptor left, accepting rests for a second instead of turning in circles. A plain listener takes connections of
+ * this machine only, whatever its address is.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -13,10 +14,27 @@
 #include <unistd.h>
 
 #include <event2/event.h>
+#include <openssl/err.h>
 
 #include "broker/base/log.h"
-#include "broker/base/metrics.h"
 #include "broker/net/link_state.h"
+
+struct listener {
+	struct link_owner owner; /* first */
+	int fd;
+	uint16_t port;
+	unsigned max_connections;
+	bool plain;		 /* no TLS: whoever connects is... */
+	struct peer *plain_peer; /* ...this one; NULL: nobody */
+	struct event on_accept;
+	struct loop_timer *again; /* after EMFILE */
+	bool short_of_files;	  /* told */
+	struct loop_timer *tell;  /* refused connections, once a second */
+	bool telling;
+	uint64_t refused;
+	const char *refused_why;
+	struct refusals refusals;
+};
 
 #define ACCEPT_BATCH 64	  /* then the links that are open have their turn */
 #define BACKLOG	     1024 /* a reconnect of every sender of a region */
@@ -29,7 +47,7 @@ tell_refused(struct listener *listener)
 	struct log_line line;
 
 	log_begin(&line, EVENT_CONNECTION_REFUSED);
-	log_text(&line, "listener", listener->options.listener->name);
+	log_text(&line, "listener", listener->owner.name);
 	log_text(&line, "why", listener->refused_why);
 	log_u64(&line, "count", listener->refused);
 	log_commit(&line);
@@ -70,7 +88,7 @@ rest(struct listener *listener, int error)
 		return;
 	listener->short_of_files = true;
 	log_begin(&line, EVENT_CONNECTION_REFUSED);
-	log_text(&line, "listener", listener->options.listener->name);
+	log_text(&line, "listener", listener->owner.name);
 	log_text(&line, "why", "the system gives no more descriptors; accepting rests");
 	log_errno(&line, -error);
 	log_commit(&line);
@@ -84,14 +102,75 @@ again_fire(void *arg)
 	event_add(&listener->on_accept, NULL);
 }
 
+/* The loopback, as IPv4 in IPv6 as well. */
+static bool
+is_here(const struct sockaddr *from)
+{
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
+	const struct sockaddr_in *four = (const struct sockaddr_in *)from;
+
+	if (from->sa_family == AF_INET)
+		return ntohl(four->sin_addr.s_addr) >> 24 == 127;
+	if (from->sa_family != AF_INET6)
+		return false;
+	return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr) && six->sin6_addr.s6_addr[12] == 127);
+}
+
+static int
+admit_tls(struct listener *listener, int fd, const struct sockaddr *from, socklen_t len)
+{
+	struct link_owner *owner = &listener->owner;
+	struct link *link;
+	SSL *ssl;
+	int rc;
+
+	ERR_clear_error();
+	ssl = SSL_new(tls_ssl_ctx(owner->tls));
+	if (!ssl) {
+		ERR_clear_error();
+		close(fd);
+		return -ENOMEM;
+	}
+	SSL_set_accept_state(ssl);
+	rc = link_new(&link, owner, fd, ssl, from, len);
+	if (rc == 0)
+		link_begin(link, link->opened_us + owner->limits.handshake_ms * 1000);
+	return rc;
+}
+
+static int
+admit_plain(struct listener *listener, int fd, const struct sockaddr *from, socklen_t len)
+{
+	struct link *link;
+	int rc;
+
+	rc = link_new(&link, &listener->owner, fd, NULL, from, len);
+	if (rc == 0) {
+		peer_seen(listener->plain_peer, NULL);
+		link_welcome(link, listener->plain_peer);
+	}
+	return rc;
+}
+
 static void
 admit(struct listener *listener, int fd, const struct sockaddr *from, socklen_t len)
 {
-	if (listener->count >= listener->options.listener->max_connections)
+	int rc = 0;
+
+	if (listener->owner.count >= listener->max_connections)
 		refuse(listener, fd, "the listener's greatest number of connections");
-	else if (links_open() >= listener->options.config->limits.connections)
+	else if (links_open() >= listener->owner.limits.connections)
 		refuse(listener, fd, "the broker's greatest number of connections");
-	else if (link_accept(listener, fd, from, len) < 0)
+	else if (listener->plain && !is_here(from))
+		refuse(listener, fd, "without TLS, from another machine");
+	else if (listener->plain && !listener->plain_peer)
+		refuse(listener, fd, "the listener's peer is not configured");
+	else if (listener->plain)
+		rc = admit_plain(listener, fd, from, len);
+	else
+		rc = admit_tls(listener, fd, from, len);
+	if (rc < 0)
 		rest(listener, ENOMEM);
 }
 
@@ -165,9 +244,8 @@ out:
 }
 
 static void
-tell_listening(const struct listener *listener, int error)
+tell_listening(const struct listener *listener, const struct config_listener *config, int error)
 {
-	const struct config_listener *config = listener->options.listener;
 	struct log_line line;
 
 	log_begin(&line, error ? EVENT_FATAL : EVENT_LISTENING);
@@ -177,30 +255,65 @@ tell_listening(const struct listener *listener, int error)
 	log_text(&line, "protocol", config->protocol == PROTOCOL_MLLP ? "mllp" : "https");
 	log_text(&line, "address", config->address);
 	log_u64(&line, "port", error ? config->port : listener->port);
+	if (config->plain) {
+		log_text(&line, "tls", "none");
+		log_text(&line, "peer", config->plain->name);
+	}
 	if (error)
 		log_errno(&line, error);
 	log_commit(&line);
+}
+
+void
+listener_reconfigure(struct listener *listener, const struct config *config,
+    const struct config_listener *config_listener, struct tls_context *tls)
+{
+	const struct config_peer *plain = config_listener->plain;
+
+	listener->owner.limits = config->limits;
+	listener->owner.protocol = config_listener->protocol;
+	listener->owner.tls = tls;
+	listener->max_connections = config_listener->max_connections;
+	listener->plain = plain;
+	listener->plain_peer = plain ? peers_find(listener->owner.peers, plain->name) : NULL;
+}
+
+static int
+prepare(struct listener *listener, const struct listener_options *options)
+{
+	struct link_owner *owner = &listener->owner;
+	int rc;
+
+	rc = owner_init(owner, options->loop, options->listener->name);
+	if (rc)
+		return rc;
+	owner->handler = options->handler;
+	owner->door = options->door;
+	owner->peers = options->peers;
+	owner->refusals = &listener->refusals;
+	owner->connections = metric_series(METRIC_CONNECTIONS, owner->name);
+	listener_reconfigure(listener, options->config, options->listener, options->tls);
+	listener->again = loop_timer_new(options->loop, again_fire, listener);
+	listener->tell = loop_timer_new(options->loop, tell_fire, listener);
+	return listener->again && listener->tell ? 0 : -ENOMEM;
 }
 
 int
 listener_new(struct listener **listenerp, const struct listener_options *options)
 {
 	struct listener *listener;
-	int rc = -ENOMEM;
+	int rc;
 
 	listener = calloc(1, sizeof(*listener));
 	if (!listener)
-		return rc;
-	listener->options = *options;
+		return -ENOMEM;
 	listener->fd = -1;
-	listener->connections = metric_series(METRIC_CONNECTIONS, options->listener->name);
-	listener->again = loop_timer_new(options->loop, again_fire, listener);
-	listener->tell = loop_timer_new(options->loop, tell_fire, listener);
-	if (!listener->again || !listener->tell)
+	rc = prepare(listener, options);
+	if (rc)
 		goto fail;
 	rc = listen_on(options->listener->address, options->listener->port);
 	if (rc < 0) {
-		tell_listening(listener, rc);
+		tell_listening(listener, options->listener, rc);
 		goto fail;
 	}
 	listener->fd = rc;
@@ -211,7 +324,7 @@ listener_new(struct listener **listenerp, const struct listener_options *options
 		rc = -ENOMEM;
 		goto fail;
 	}
-	tell_listening(listener, 0);
+	tell_listening(listener, options->listener, 0);
 	*listenerp = listener;
 	return 0;
 fail:
@@ -219,6 +332,7 @@ fail:
 		close(listener->fd);
 	loop_timer_free(listener->again);
 	loop_timer_free(listener->tell);
+	owner_fini(&listener->owner);
 	free(listener);
 	return rc;
 }
@@ -240,21 +354,18 @@ listener_free(struct listener *listener)
 	if (!listener)
 		return;
 	listener_stop(listener);
-	while (listener->links) {
-		link_drop(listener->links, LINK_STOPPING);
-		link_bury(listener->links);
-	}
 	if (listener->refused)
 		tell_refused(listener);
 	loop_timer_free(listener->again);
 	loop_timer_free(listener->tell);
+	owner_fini(&listener->owner);
 	free(listener);
 }
 
 size_t
 listener_links(const struct listener *listener)
 {
-	return listener->known;
+	return listener->owner.known;
 }
 
 uint16_t
@@ -266,9 +377,11 @@ listener_port(const struct listener *listener)
 void
 listener_each(struct listener *listener, void (*each)(void *arg, struct link *link), void *arg)
 {
-	/* Nothing is freed meanwhile: links are buried by events of their own. */
-	for (struct link *link = listener->links; link; link = link->next) {
-		if (link->arg && link->state != LINK_CLOSED)
-			each(arg, link);
-	}
+	owner_each(&listener->owner, each, arg);
+}
+
+struct link_owner *
+listener_owner(struct listener *listener)
+{
+	return &listener->owner;
 }

@@ -209,6 +209,8 @@ void
 peer_seen(struct peer *peer, X509 *certificate)
 {
 	peer->last_seen_us = clock_wall_us();
+	if (!certificate)
+		return;
 	tls_identity_read(&peer->last, certificate);
 	if (!peer->certificate_days)
 		peer->certificate_days = metric_series(METRIC_CERTIFICATE_DAYS, peer->config->name);
@@ -259,6 +261,16 @@ struct peer *
 peers_at(struct peers *peers, size_t index)
 {
 	return &peers->at[index];
+}
+
+struct peer *
+peers_find(struct peers *peers, const char *name)
+{
+	for (size_t i = 0; i < peers->count; i++) {
+		if (strcmp(peers->at[i].config->name, name) == 0)
+			return &peers->at[i];
+	}
+	return NULL;
 }
 
 size_t

@@ -43,7 +43,7 @@ enum {
 int peers_match(struct peers *peers, X509 *certificate, struct peer **peerp)
     __attribute__((warn_unused_result));
 
-/* ${peer} showed ${certificate} just now: remember when and which, and what is left of it. */
+/* ${peer} showed ${certificate} just now: remember when and which, and what is left of it. NULL: it came without one, on a plain listener. */
 void peer_seen(struct peer *peer, X509 *certificate);
 
 /* Days left from which a certificate that ends is an operator's business: ours, and a partner's (theirs to renew, ours to remind them of). */
@@ -54,7 +54,8 @@ void peer_seen(struct peer *peer, X509 *certificate);
  * soon. To be called daily or more often. */
 void peers_tell_days(struct peers *peers, const struct tls_identity *own);
 
-struct peer *peers_at(struct peers *peers, size_t index); /* index of the configuration */
+struct peer *peers_at(struct peers *peers, size_t index);	/* index of the configuration */
+struct peer *peers_find(struct peers *peers, const char *name); /* NULL: none of that name is configured */
 size_t peers_count(const struct peers *peers);
 
 /* Charge ${bytes} of junk; true when the peer's hourly quota is passed. Any clock, always the same. */
