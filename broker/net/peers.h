@@ -10,6 +10,7 @@
 
 #include "broker/base/config.h"
 #include "broker/base/metrics.h"
+#include "broker/net/changes.h"
 #include "broker/net/tls.h"
 
 /* The run-time side of one configured peer. On the loop thread only. */
@@ -20,6 +21,8 @@ struct peer {
 	struct tls_identity last; /* the last certificate seen */
 	uint64_t junk_bytes;	  /* refused in the current hour */
 	uint64_t junk_hour;
+	uint64_t heard_us;	/* monotonic: its last message, or when we began to listen; of presence.c */
+	struct changes silence; /* likewise */
 	struct metric_series *messages, *message_bytes, *refused, *deferred, *duplicates, *restamped,
 	    *same_id, *stray, *certificate_days;
 };
