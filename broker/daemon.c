@@ -25,6 +25,7 @@
 #include "broker/net/link.h"
 #include "broker/net/loop.h"
 #include "broker/net/peers.h"
+#include "broker/net/presence.h"
 #include "broker/net/tls.h"
 #include "broker/store/journal.h"
 #include "broker/store/lock.h"
@@ -51,6 +52,7 @@ struct daemon {
 	struct loop *loop;
 	struct workers *workers;
 	struct peers *peers;
+	struct presence *presence;
 	struct core *core;
 	struct journal *journal;
 	struct judge *judge;
@@ -81,6 +83,22 @@ tell_failure(struct buffer *errors, const char *place, const char *what, int err
 	log_commit(&line);
 }
 
+/* For the lines that tell of ${destination}. */
+static void
+count_queued(void *arg, const char *destination, uint64_t *waiting, uint64_t *oldest_s)
+{
+	const struct daemon *daemon = arg;
+	const struct config_destination *d = config_destination(daemon->config, destination);
+	uint64_t now_us = journal_now(daemon->journal), oldest_us;
+
+	if (!d)
+		return;
+	*waiting = core_waiting_count(daemon->core, d->index);
+	oldest_us = core_oldest_us(daemon->core, d->index);
+	if (oldest_us && oldest_us < now_us)
+		*oldest_s = (now_us - oldest_us) / 1000000;
+}
+
 /*
  * Every second.
  */
@@ -90,6 +108,7 @@ tick(void *arg)
 	struct daemon *daemon = arg;
 
 	core_expire(daemon->core);
+	presence_tick(daemon->presence);
 	if (daemon->ticks++ % CERTIFICATE_TICKS == 0)
 		peers_tell_days(daemon->peers, tls_own(daemon->tls));
 	loop_timer_arm(daemon->tick, TICK_MS);
@@ -266,6 +285,7 @@ open_doors(struct daemon *daemon, const char *config_path, struct buffer *errors
 		.journal = daemon->journal,
 		.workers = daemon->workers,
 		.peers = daemon->peers,
+		.presence = daemon->presence,
 		.slots = &daemon->slots,
 	};
 	struct control_options control = {
@@ -320,6 +340,18 @@ open_timers(struct daemon *daemon)
 }
 
 static int
+open_presence(struct daemon *daemon)
+{
+	const struct presence_options options = {
+		.peers = daemon->peers,
+		.queued = count_queued,
+		.arg = daemon,
+	};
+
+	return presence_new(&daemon->presence, &options);
+}
+
+static int
 open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
 {
 	const struct config *config = daemon->config;
@@ -343,6 +375,8 @@ open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
 		    &daemon->workers, config->limits.workers, WORKER_QUEUE, loop_poster(daemon->loop));
 	if (r == 0)
 		r = peers_new(&daemon->peers, config);
+	if (r == 0)
+		r = open_presence(daemon);
 	if (r == 0)
 		r = open_store(daemon, errors);
 	if (r == 0)
@@ -415,6 +449,7 @@ daemon_free(struct daemon *daemon)
 	workers_free(daemon->workers);
 	core_free(daemon->core);
 	judge_free(daemon->judge);
+	presence_free(daemon->presence);
 	peers_free(daemon->peers);
 	loop_timer_free(daemon->tick);
 	loop_timer_free(daemon->watchdog);

@@ -9,6 +9,7 @@ struct core;
 struct journal;
 struct loop;
 struct peers;
+struct presence;
 struct slots;
 struct workers;
 
@@ -19,5 +20,6 @@ struct door_context {
 	struct journal *journal;
 	struct workers *workers;
 	struct peers *peers;
+	struct presence *presence;
 	struct slots *slots;
 };

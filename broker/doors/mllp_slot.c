@@ -13,6 +13,7 @@
 #include "broker/base/metrics.h"
 #include "broker/doors/mllp_answer.h"
 #include "broker/doors/mllp_link.h"
+#include "broker/net/presence.h"
 #include "codecs/digest.h"
 
 #define ARENA_BASE ((size_t)64 << 10)
@@ -242,6 +243,8 @@ slot_decided(void *arg, const struct verdict *verdict)
 	struct mllp_connection *c = slot->connection;
 
 	slot->seq = verdict->seq;
+	if (slot->submission.kind == SUBMIT_MESSAGE)
+		presence_heard(c->door->context.presence, c->peer);
 	count_verdict(slot, verdict);
 	log_verdict(slot, verdict);
 	make_answer(slot, verdict);

@@ -10,11 +10,13 @@
 #include <cmocka.h>
 
 #include "broker/net/peers.h"
+#include "broker/net/presence.h"
 #include "fake_intake.h"
 
 struct fake_submission submitted[SUBMISSIONS_MAX];
 size_t submitted_count;
 uint64_t charged;
+unsigned heard;
 bool quota_passed;
 
 void
@@ -34,6 +36,14 @@ peer_charge_junk(struct peer *peer, uint64_t bytes, uint64_t at_us)
 	(void)at_us;
 	charged += bytes;
 	return quota_passed;
+}
+
+void
+presence_heard(struct presence *presence, struct peer *peer)
+{
+	(void)presence;
+	assert_non_null(peer);
+	heard++;
 }
 
 /* Enough of content for a door: the header, and what is an acknowledgement. */

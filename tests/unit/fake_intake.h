@@ -26,5 +26,8 @@ extern size_t submitted_count;
 extern uint64_t charged;
 extern bool quota_passed;
 
+/* How often a peer was said to be heard. */
+extern unsigned heard;
+
 /* Answer submission ${i}. */
 void verdict(size_t i, enum answer answer, uint64_t seq, const struct fault *fault);

@@ -37,6 +37,7 @@ setup(void **state)
 	submitted_count = 0;
 	quota_passed = false;
 	charged = 0;
+	heard = 0;
 	fake_workers_full = false;
 	peer_config.max_in_flight = 8;
 	peer_config.max_size = 1 << 20;
@@ -89,6 +90,28 @@ is_answered_once_decided(void **state)
 	assert_int_equal(sent[0], '\v');
 	assert_non_null(strstr(sent, "|DUI|EHPAD|LIS|CHU|20231114221320.123+0000||ACK^R01^ACK|L42|P|2.5"));
 	assert_non_null(strstr(sent, "\rMSA|AA|A1\r\x1c\r"));
+}
+
+/* Whatever is answered, its sender is there; noise and acknowledgements do not say so. */
+static void
+a_message_is_a_sign_of_life(void **state)
+{
+	const struct fault fault = { .code = FAULT_OVERLOAD };
+
+	(void)state;
+	fake_link_text(&link_, MESSAGE("A") MESSAGE("B") MESSAGE("C") "noise" MESSAGE("D"));
+	assert_int_equal(heard, 0);
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	verdict(1, ANSWER_REFUSE, 2, &fault);
+	verdict(2, ANSWER_LATER, 0, &fault);
+	assert_int_equal(heard, 3);
+	verdict(3, ANSWER_NONE, 3, NULL);
+	assert_int_equal(heard, 3);
+	verdict(4, ANSWER_ACCEPT, 4, NULL);
+	assert_int_equal(heard, 4);
+	fake_link_text(&link_, "\vMSH|^~\\&|LIS|CHU|DUI|EHPAD|20251121||ACK|X|P|2.5\rMSA|AA|1\r\x1c\r");
+	verdict(5, ANSWER_NONE, 5, NULL);
+	assert_int_equal(heard, 4);
 }
 
 static void
@@ -525,6 +548,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(is_answered_once_decided),
+		T(a_message_is_a_sign_of_life),
 		T(the_same_record_gives_the_same_bytes),
 		T(answers_keep_their_order),
 		T(no_more_than_the_peer_may_have_in_flight),
