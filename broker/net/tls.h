@@ -92,6 +92,16 @@ const struct tls_context *tls_of(const SSL *ssl);
 /* How the revocation lists stand at ${now_s} (Unix seconds). */
 void tls_crl_status(const struct tls_context *context, int64_t now_s, struct tls_crl_status *status);
 
+/* One revocation list, for a table of them. */
+struct tls_crl {
+	char issuer[256];		  /* RFC 2253, cut */
+	int64_t this_update, next_update; /* Unix seconds */
+	size_t revoked;			  /* certificates */
+};
+
+/* List ${index} of ${context}, from 0; false: there are no more. */
+bool tls_crl_at(const struct tls_context *context, size_t index, struct tls_crl *crl);
+
 /* Our own certificate. */
 const struct tls_identity *tls_own(const struct tls_context *context);
 
@@ -102,6 +112,8 @@ const struct tls_identity *tls_own(const struct tls_context *context);
 int tls_client_ssl(struct tls_context *context, const char *host, SSL **sslp)
     __attribute__((warn_unused_result));
 
+/* ${name} in RFC 2253 form, cut to ${size}. */
+void tls_name_read(char *to, size_t size, const X509_NAME *name);
 void tls_identity_read(struct tls_identity *identity, X509 *certificate);
 
 /* Whole days until ${identity} ends, negative when it has ended. */

@@ -11,10 +11,10 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#include "broker/net/tls.h"
+#include "broker/net/tls_state.h"
 
-static void
-name_read(char *to, size_t size, const X509_NAME *name)
+void
+tls_name_read(char *to, size_t size, const X509_NAME *name)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 	char *text;
@@ -50,12 +50,12 @@ serial_read(char *to, size_t size, const X509 *certificate)
 	BN_free(number);
 }
 
-static int64_t
-time_read(const ASN1_TIME *when)
+int64_t
+tls_time_read(const ASN1_TIME *when)
 {
 	struct tm tm;
 
-	return ASN1_TIME_to_tm(when, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+	return when && ASN1_TIME_to_tm(when, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
 void
@@ -65,11 +65,11 @@ tls_identity_read(struct tls_identity *identity, X509 *certificate)
 	int len;
 
 	memset(identity, 0, sizeof(*identity));
-	name_read(identity->subject, sizeof(identity->subject), X509_get_subject_name(certificate));
-	name_read(identity->issuer, sizeof(identity->issuer), X509_get_issuer_name(certificate));
+	tls_name_read(identity->subject, sizeof(identity->subject), X509_get_subject_name(certificate));
+	tls_name_read(identity->issuer, sizeof(identity->issuer), X509_get_issuer_name(certificate));
 	serial_read(identity->serial, sizeof(identity->serial), certificate);
-	identity->not_before = time_read(X509_get0_notBefore(certificate));
-	identity->not_after = time_read(X509_get0_notAfter(certificate));
+	identity->not_before = tls_time_read(X509_get0_notBefore(certificate));
+	identity->not_after = tls_time_read(X509_get0_notAfter(certificate));
 	len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
 	if (len > 0)
 		EVP_Digest(der, (size_t)len, identity->spki, NULL, EVP_sha256(), NULL);

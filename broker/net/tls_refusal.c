@@ -18,7 +18,7 @@
 #include "broker/net/tls_state.h"
 
 struct note {
-	int error;
+	int error, depth;
 	X509 *certificate;
 };
 
@@ -72,6 +72,7 @@ tls_verify_note(int ok, X509_STORE_CTX *store)
 	if (!note)
 		return ok;
 	note->error = X509_STORE_CTX_get_error(store);
+	note->depth = X509_STORE_CTX_get_error_depth(store);
 	if (!certificate)
 		certificate = X509_STORE_CTX_get0_cert(store);
 	if (certificate && X509_up_ref(certificate))
@@ -121,6 +122,9 @@ tls_verify_words(int verify_error)
 		{ X509_V_ERR_CA_KEY_TOO_SMALL, "weak key" },
 		{ X509_V_ERR_CA_MD_TOO_WEAK, "weak signature" },
 		{ X509_V_ERR_CERT_REVOKED, "revoked" },
+		{ X509_V_ERR_UNABLE_TO_GET_CRL, "no revocation list of its authority" },
+		{ X509_V_ERR_CRL_HAS_EXPIRED, "revocation list too old" },
+		{ X509_V_ERR_CRL_NOT_YET_VALID, "revocation list not yet valid" },
 		{ X509_V_ERR_HOSTNAME_MISMATCH, "wrong host name" },
 		{ X509_V_ERR_IP_ADDRESS_MISMATCH, "wrong host name" },
 		{ X509_V_ERR_OUT_OF_MEM, "no memory" },
@@ -128,6 +132,19 @@ tls_verify_words(int verify_error)
 	const char *words = LOOK_UP(list, verify_error);
 
 	return words ? words : "certificate refused";
+}
+
+const char *
+tls_depth_words(int verify_error, int depth)
+{
+	static const struct words list[] = {
+		{ X509_V_ERR_CERT_HAS_EXPIRED, "authority expired" },
+		{ X509_V_ERR_CERT_NOT_YET_VALID, "authority not yet valid" },
+		{ X509_V_ERR_CERT_REVOKED, "authority revoked" },
+	};
+	const char *words = depth > 0 ? LOOK_UP(list, verify_error) : NULL;
+
+	return words ? words : tls_verify_words(verify_error);
 }
 
 /* ${reason} of the error queue; alerts of the other side have codes of their own from SSL_AD_REASON_OFFSET on. */
@@ -154,8 +171,10 @@ queue_words(int reason)
 		{ SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, "no common signature algorithm" },
 		{ SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "no common signature algorithm" },
 		{ SSL_R_WRONG_SIGNATURE_TYPE, "no common signature algorithm" },
-		{ SSL_R_BAD_SIGNATURE, "bad signature" },
+		{ SSL_R_BAD_SIGNATURE, "key does not fit the certificate" },
 		{ SSL_R_DIGEST_CHECK_FAILED, "bad signature" },
+		{ SSL_R_EXCESSIVE_MESSAGE_SIZE, "handshake too large" },
+		{ ERR_R_ASN1_LIB, "malformed certificate" },
 		{ SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "bad record" },
 		{ SSL_R_UNEXPECTED_EOF_WHILE_READING, "closed" },
 		{ SSL_R_TLSV1_ALERT_UNKNOWN_CA, "our certificate was refused: unknown authority" },
@@ -175,28 +194,41 @@ queue_words(int reason)
 	return reason >= SSL_AD_REASON_OFFSET ? "refused by the other side" : "malformed handshake";
 }
 
+/* The first error of the TLS library itself, behind those of the libraries below that led to it; 0: none. Empties the queue. */
+static unsigned long
+queue_first(void)
+{
+	unsigned long e, first = 0, any = 0;
+
+	while ((e = ERR_get_error())) {
+		any = e;
+		if (!first && ERR_GET_LIB(e) == ERR_LIB_SSL)
+			first = e;
+	}
+	return first ? first : any;
+}
+
 const char *
 tls_refusal(SSL *ssl, struct tls_identity *identity)
 {
 	const struct note *note = SSL_get_ex_data(ssl, note_slot);
 	X509 *certificate = note ? note->certificate : SSL_get0_peer_certificate(ssl);
-	unsigned long e = ERR_peek_error();
+	unsigned long e = queue_first();
 
 	memset(identity, 0, sizeof(*identity));
 	if (certificate)
 		tls_identity_read(identity, certificate);
 	ERR_clear_error();
 	if (note)
-		return tls_verify_words(note->error);
+		return tls_depth_words(note->error, note->depth);
 	return e ? queue_words(ERR_GET_REASON(e)) : "closed";
 }
 
 const char *
 tls_alert_words(void)
 {
-	unsigned long e = ERR_peek_error();
+	unsigned long e = queue_first();
 	bool alert = e && ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) >= SSL_AD_REASON_OFFSET;
 
-	ERR_clear_error();
 	return alert ? queue_words(ERR_GET_REASON(e)) : NULL;
 }
