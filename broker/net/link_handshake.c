@@ -3,8 +3,7 @@
  * From a connected socket to somebody who is known, or to a refusal that tells an operator which certificate and why.
  *
  * Accepted: the certificate is matched to a peer. Dialled: the SSL itself has checked that the server is who was meant. No byte of what was
- * refused is looked at. A resumed session is matched anew, and its certificate's end looked at anew: the verification behind it may be hours
- * old.
+ * refused is looked at. A resumed session is matched anew; that its chain is still good was seen when its ticket was taken (tls.h).
  */
 #include <event2/event.h>
 #include <openssl/err.h>
@@ -76,11 +75,23 @@ link_welcome(struct link *link, struct peer *peer)
 	become_open(link);
 }
 
+/* Certificates were reloaded while hands were shaken: the context of today has the last word. 0, or it was refused. */
+static int
+judge_late(struct link *link)
+{
+	struct tls_identity identity;
+	const char *why = tls_verify_words(X509_V_ERR_OUT_OF_MEM);
+	int rc = tls_judge(link->owner->tls, link->ssl, &identity, &why);
+
+	if (rc)
+		link_refuse(link, why, rc > 0 ? &identity : NULL);
+	return rc;
+}
+
 static void
 shaken(struct link *link)
 {
 	X509 *certificate = SSL_get0_peer_certificate(link->ssl);
-	struct tls_identity identity;
 	struct peer *peer = NULL;
 	int rc;
 
@@ -92,11 +103,8 @@ shaken(struct link *link)
 		become_open(link);
 		return;
 	}
-	if (SSL_session_reused(link->ssl) && X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0) {
-		tls_identity_read(&identity, certificate);
-		link_refuse(link, tls_verify_words(X509_V_ERR_CERT_HAS_EXPIRED), &identity);
+	if (tls_of(link->ssl) != link->owner->tls && judge_late(link))
 		return;
-	}
 	rc = peers_match(link->owner->peers, certificate, &peer);
 	if (rc == PEERS_NONE) {
 		refuse_unknown(link, certificate, "no peer of the configuration has it");
