@@ -88,13 +88,10 @@ static void
 count_queued(void *arg, const char *destination, uint64_t *waiting, uint64_t *oldest_s)
 {
 	const struct daemon *daemon = arg;
-	const struct config_destination *d = config_destination(daemon->config, destination);
-	uint64_t now_us = journal_now(daemon->journal), oldest_us;
+	size_t number = core_number(daemon->core, destination);
+	uint64_t now_us = journal_now(daemon->journal), oldest_us = core_oldest_us(daemon->core, number);
 
-	if (!d)
-		return;
-	*waiting = core_waiting_count(daemon->core, d->index);
-	oldest_us = core_oldest_us(daemon->core, d->index);
+	*waiting = core_waiting_count(daemon->core, number);
 	if (oldest_us && oldest_us < now_us)
 		*oldest_s = (now_us - oldest_us) / 1000000;
 }

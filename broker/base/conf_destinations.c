@@ -217,7 +217,6 @@ conf_read_destinations(struct conf_reader *r, struct config *c)
 			read_inbox(r, items[i], c, &names, &all[i]);
 		else
 			read_dialled(r, items[i], c, &names, &all[i]);
-		all[i].index = i;
 		own[i] = all[i].name;
 	}
 	conf_check_name(r, "inbox", items, own, inbox_count);

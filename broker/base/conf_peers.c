@@ -346,7 +346,6 @@ conf_read_peers(struct conf_reader *r, struct config *c)
 		establishments[i] = c->establishments[i].name;
 	for (size_t i = 0; i < count; i++) {
 		read_peer(r, items[i], c, establishments, &all[i]);
-		all[i].index = i;
 		names[i] = all[i].name;
 	}
 	conf_check_name(r, "peer", items, names, count);

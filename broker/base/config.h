@@ -69,7 +69,6 @@ enum config_processing {
 
 struct config_peer {
 	const char *name;
-	size_t index; /* in config.peers */
 	const struct config_establishment *establishment;
 	const struct config_identity *identities;
 	size_t identity_count;
@@ -126,7 +125,6 @@ struct config_dial {
 /* Where a route leads. */
 struct config_destination {
 	const char *name;
-	size_t index; /* in config.destinations */
 	enum config_destination_kind kind;
 	const struct config_establishment *establishment;
 	const struct config_peer *const *readers;

@@ -12,56 +12,7 @@
 #include "broker/base/metrics.h"
 #include "broker/core/state.h"
 
-/* The core's own queues are bounded as an inbox is that says nothing: 7 days, 20 % of the disk. */
-#define OWN_AGE_S	 ((uint64_t)7 * 24 * 3600)
-#define OWN_DISK_PERCENT 20
-
 #define CORE_SCRATCH ((size_t)8 << 20) /* facts and decision of one record, many documents included */
-
-static int
-compare_names(const void *a, const void *b)
-{
-	const struct config_destination *const *x = a, *const *y = b;
-
-	return strcmp((*x)->name, (*y)->name);
-}
-
-static int
-make_queues(struct core *core)
-{
-	size_t destinations = core->config->destination_count;
-	int r;
-
-	core->queue_count = destinations + QUEUE_OWN_COUNT;
-	core->queues = calloc(core->queue_count, sizeof(struct queue *));
-	core->waiting = calloc(destinations * 5 + 1, sizeof(struct metric_series *));
-	core->chosen = calloc(destinations + 1, sizeof(*core->chosen));
-	core->by_name = calloc(destinations + 1, sizeof(struct config_destination *));
-	if (!core->queues || !core->waiting || !core->chosen || !core->by_name)
-		return -ENOMEM;
-	for (size_t i = 0; i < destinations; i++)
-		core->by_name[i] = &core->config->destinations[i];
-	qsort(core->by_name, destinations, sizeof(struct config_destination *), compare_names);
-	core->oldest = core->waiting + destinations;
-	core->delivered = core->oldest + destinations;
-	core->rejected = core->delivered + destinations;
-	core->dead = core->rejected + destinations;
-	for (size_t i = 0; i < core->queue_count; i++) {
-		r = queue_new(&core->queues[i]);
-		if (r)
-			return r;
-	}
-	for (size_t i = 0; i < destinations; i++) {
-		const char *name = core->config->destinations[i].name;
-
-		core->waiting[i] = metric_series(METRIC_WAITING, name);
-		core->oldest[i] = metric_series(METRIC_OLDEST, name);
-		core->delivered[i] = metric_series(METRIC_DELIVERED, name);
-		core->rejected[i] = metric_series(METRIC_ITEMS_REJECTED, name);
-		core->dead[i] = metric_series(METRIC_DEAD_LETTERS, name);
-	}
-	return 0;
-}
 
 int
 core_new(struct core **corep, const struct config *config)
@@ -71,22 +22,14 @@ core_new(struct core **corep, const struct config *config)
 
 	if (!core)
 		return -ENOMEM;
-	core->config = config;
-	for (size_t i = 0; i < QUEUE_OWN_COUNT; i++)
-		core->own[i] = (struct config_destination){
-			.name = i == QUEUE_PARKED ? "(parked)" : "(orphaned)",
-			.index = config->destination_count + i,
-			.max_age_s = OWN_AGE_S,
-			.max_disk_percent = OWN_DISK_PERCENT,
-		};
 	core->pending_tail = &core->pending;
 	core->settling_tail = &core->settling;
 	arena_init(&core->scratch, CORE_SCRATCH);
-	core->mark_room = (size_t)(config->journal.duplicate_window_s * 1000000 / WINDOW_MARK_EVERY_US) + 2;
-	core->marks = calloc(core->mark_room, sizeof(*core->marks));
-	r = core->marks ? duplicates_new(&core->duplicates) : -ENOMEM;
+	r = duplicates_new(&core->duplicates);
 	if (r == 0)
-		r = make_queues(core);
+		r = core_destinations_init(core);
+	if (r == 0)
+		r = core_reconfigure(core, config);
 	if (r) {
 		core_free(core);
 		return r;
@@ -102,57 +45,44 @@ core_free(struct core *core)
 		return;
 	core_intake_fini(core);
 	core_settle_fini(core);
-	for (size_t i = 0; core->queues && i < core->queue_count; i++)
-		queue_free(core->queues[i]);
-	free(core->queues);
-	free(core->waiting);
-	free(core->chosen);
-	free(core->by_name);
+	core_destinations_fini(core);
 	duplicates_free(core->duplicates);
 	arena_fini(&core->scratch);
 	free(core->marks);
 	free(core->early);
+	config_release(core->config);
 	free(core);
 }
 
-struct queue *
-core_queue(const struct core *core, size_t index)
+/*
+ * The duplicate window's marks.
+ */
+struct window_mark *
+core_window_new(const struct config *config, size_t *roomp)
 {
-	return core->queues[index == CORE_PARKED ? core->config->destination_count + QUEUE_PARKED : index];
+	*roomp = (size_t)(config->journal.duplicate_window_s * 1000000 / WINDOW_MARK_EVERY_US) + 2;
+	return calloc(*roomp, sizeof(struct window_mark));
 }
 
-const struct config_destination *
-core_destination_at(const struct core *core, size_t index)
+static void
+drop_mark(struct core *core)
 {
-	size_t configured = core->config->destination_count;
-
-	return index < configured ? &core->config->destinations[index] : &core->own[index - configured];
+	duplicates_forget(core->duplicates, core->marks[core->mark_first].seq);
+	core->mark_first = (core->mark_first + 1) % core->mark_room;
+	core->mark_count--;
 }
 
-/* strcmp of a span and a name. */
-static int
-compare_to_name(const void *key, const void *element)
+void
+core_window_take(struct core *core, struct window_mark *marks, size_t room)
 {
-	const struct config_destination *const *destination = element;
-	const struct span *name = key;
-	int order = strncmp((const char *)name->ptr, (*destination)->name, name->len);
-
-	return order ? order : -((*destination)->name[name->len] != '\0');
-}
-
-/* Replay asks for every record. */
-size_t
-core_destination(const struct core *core, struct span name)
-{
-	const struct config_destination **found = NULL;
-
-	if (name.len && !memchr(name.ptr, '\0', name.len))
-		found = bsearch(&name, core->by_name, core->config->destination_count,
-		    sizeof(struct config_destination *), compare_to_name);
-	if (found)
-		return (*found)->index;
-	return core->config->destination_count +
-	       (span_eq_str(name, core->own[QUEUE_PARKED].name) ? QUEUE_PARKED : QUEUE_ORPHANED);
+	while (core->mark_count > room)
+		drop_mark(core);
+	for (size_t i = 0; i < core->mark_count; i++)
+		marks[i] = core->marks[(core->mark_first + i) % core->mark_room];
+	free(core->marks);
+	core->marks = marks;
+	core->mark_room = room;
+	core->mark_first = 0;
 }
 
 void
@@ -179,27 +109,28 @@ core_mark(struct core *core, uint64_t seq, uint64_t time_us)
 
 		if (first->time_us + WINDOW_MARK_EVERY_US + window_us > time_us)
 			break;
-		duplicates_forget(core->duplicates, first->seq);
-		core->mark_first = (core->mark_first + 1) % core->mark_room;
-		core->mark_count--;
+		drop_mark(core);
 	}
 }
 
 int
-core_apply_accepted(struct core *core, const struct record_head *head, const size_t *indexes, size_t count)
+core_apply_accepted(const struct record_head *head, struct destination *const *to, size_t count)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++)
-		if (queue_state(core->queues[indexes[i]], head->seq, NULL) == QUEUE_ABSENT)
-			r = queue_push(core->queues[indexes[i]], head->seq, head->time_us, head->size);
+		if (queue_state(to[i]->queue, head->seq, NULL) == QUEUE_ABSENT)
+			r = queue_push(to[i]->queue, head->seq, head->time_us, head->size);
 	return r;
 }
 
 void
-core_apply_outcome(struct core *core, size_t index, uint64_t seq)
+core_apply_hold(struct destination *destination, uint64_t seq, bool held)
 {
-	(void)queue_settled(core->queues[index], seq);
+	if (seq < destination->hold_seq)
+		return;
+	destination->hold_seq = seq;
+	destination->held = held;
 }
 
 /*
@@ -209,8 +140,8 @@ static int
 replay_accepted(struct core *core, const struct record *record)
 {
 	static const uint8_t none[16];
+	struct destination *destination;
 	struct decision decision;
-	size_t index;
 	int r;
 
 	r = decision_decode(record->decision, &core->scratch, &decision);
@@ -225,13 +156,14 @@ replay_accepted(struct core *core, const struct record *record)
 	if (record->head.flags & RECORD_BODILESS)
 		return 0;
 	for (size_t i = 0; i < decision.to_count && r == 0; i++) {
-		index = core_destination(core, decision.to[i]);
-		r = queue_push(
-		    core->queues[index], record->head.seq, record->head.time_us, record->head.size);
+		destination = core_destination(core, decision.to[i]);
+		r = destination ? queue_push(destination->queue, record->head.seq, record->head.time_us,
+				      record->head.size)
+				: -ENOMEM;
 	}
 	if (decision.parked && r == 0)
 		r = queue_push(
-		    core_queue(core, CORE_PARKED), record->head.seq, record->head.time_us, record->head.size);
+		    core->parked->queue, record->head.seq, record->head.time_us, record->head.size);
 	return r;
 }
 
@@ -251,6 +183,16 @@ remember_early(struct core *core, struct early_outcome early)
 	return 0;
 }
 
+/* False when the message it is about does not wait there. */
+static bool
+apply_outcome(const struct early_outcome *early)
+{
+	if (!queue_settling(early->destination->queue, early->ref, early->outcome))
+		return false;
+	(void)queue_settled(early->destination->queue, early->ref);
+	return true;
+}
+
 static int
 replay_outcome(struct core *core, const struct record *record)
 {
@@ -261,11 +203,31 @@ replay_outcome(struct core *core, const struct record *record)
 	r = decision_decode(record->decision, &core->scratch, &decision);
 	if (r)
 		return r < 0 ? r : -EBADMSG;
-	early.index = core_destination(core, decision.destination);
+	early.destination = core_destination(core, decision.destination);
+	if (!early.destination)
+		return -ENOMEM;
 	early.outcome = decision.outcome;
-	if (!queue_settling(core->queues[early.index], early.ref, early.outcome))
-		return remember_early(core, early);
-	core_apply_outcome(core, early.index, early.ref);
+	return apply_outcome(&early) ? 0 : remember_early(core, early);
+}
+
+static int
+replay_operator(struct core *core, const struct record *record)
+{
+	struct destination *destination;
+	struct decision decision;
+	bool held;
+	int r;
+
+	r = decision_decode(record->decision, &core->scratch, &decision);
+	if (r)
+		return r < 0 ? r : -EBADMSG;
+	held = span_eq_str(decision.what, HOLD_WHAT);
+	if (!held && !span_eq_str(decision.what, RELEASE_WHAT))
+		return 0;
+	destination = core_destination(core, decision.destination);
+	if (!destination)
+		return -ENOMEM;
+	core_apply_hold(destination, record->head.seq, held);
 	return 0;
 }
 
@@ -280,6 +242,8 @@ core_replay(void *arg, const struct record *record)
 		return replay_accepted(core, record);
 	case RECORD_OUTCOME:
 		return replay_outcome(core, record);
+	case RECORD_OPERATOR:
+		return replay_operator(core, record);
 	default:
 		return 0;
 	}
@@ -308,20 +272,6 @@ started_done(void *arg, int error)
 	(void)error; /* a start that could not be recorded is told by the journal's own event */
 }
 
-/* An inbox that was taken out of the configuration while items waited in it. */
-static void
-tell_orphans(const struct core *core)
-{
-	size_t count = queue_count(core->queues[core->config->destination_count + QUEUE_ORPHANED]);
-	struct log_line line;
-
-	if (count == 0)
-		return;
-	log_begin(&line, EVENT_ORPHANED);
-	log_u64(&line, "count", count);
-	log_commit(&line);
-}
-
 int
 core_start(struct core *core, struct journal *journal, struct workers *workers)
 {
@@ -330,24 +280,20 @@ core_start(struct core *core, struct journal *journal, struct workers *workers)
 
 	core->journal = journal;
 	core->workers = workers;
-	for (size_t i = 0; i < core->queue_count; i++) {
-		r = queue_order(core->queues[i]);
-		if (r)
-			return r;
-	}
-	for (size_t i = 0; i < core->early_count; i++) {
-		const struct early_outcome *early = &core->early[i];
-
-		if (queue_settling(core->queues[early->index], early->ref, early->outcome))
-			core_apply_outcome(core, early->index, early->ref);
-	}
+	r = queue_order(core->parked->queue);
+	for (size_t i = 0; i < core->destination_count && r == 0; i++)
+		r = queue_order(core->destinations[i]->queue);
+	if (r)
+		return r;
+	for (size_t i = 0; i < core->early_count; i++)
+		(void)apply_outcome(&core->early[i]);
 	free(core->early);
 	core->early = NULL;
 	core->early_count = core->early_room = 0;
 	r = derive_secret(core);
 	if (r)
 		return r;
-	tell_orphans(core);
+	core_tell_orphans(core);
 	r = journal_append(journal, &started, started_done, NULL, NULL);
 	return r < 0 ? r : 0;
 }
@@ -365,74 +311,34 @@ core_in_flight(const struct core *core)
 }
 
 /*
- * Queues as others see them.
+ * Retention.
  */
-size_t
-core_waiting(const struct core *core, size_t index, uint64_t after, uint64_t *seqs, size_t max)
+static bool
+is_open(const struct destination *destination, uint64_t seq)
 {
-	struct queue_entry entries[64];
-	size_t n = 0;
+	enum queue_state state = queue_state(destination->queue, seq, NULL);
 
-	while (n < max) {
-		size_t want = max - n < 64 ? max - n : 64;
-		size_t got = queue_list(core_queue(core, index), after, entries, want);
-
-		for (size_t i = 0; i < got; i++)
-			seqs[n++] = entries[i].seq;
-		if (got < want)
-			break;
-		after = entries[got - 1].seq;
-	}
-	return n;
+	return state == QUEUE_WAITING || state == QUEUE_SETTLING;
 }
 
-size_t
-core_waiting_count(const struct core *core, size_t index)
+static bool
+is_live(const struct core *core, uint64_t seq)
 {
-	return queue_count(core_queue(core, index));
+	bool live = is_open(core->parked, seq);
+
+	for (size_t i = 0; i < core->destination_count && !live; i++)
+		live = is_open(core->destinations[i], seq);
+	return live;
 }
 
-uint64_t
-core_oldest_us(const struct core *core, size_t index)
+/* Whether record ${seq} is what holds a destination. */
+static bool
+is_hold(const struct core *core, uint64_t seq)
 {
-	struct queue_entry entry;
-
-	return queue_list(core_queue(core, index), 0, &entry, 1) ? entry.time_s * 1000000 : 0;
-}
-
-void
-core_watch(struct core *core, struct core_watch *watch)
-{
-	watch->prev = NULL;
-	watch->next = core->watches;
-	if (watch->next)
-		watch->next->prev = watch;
-	core->watches = watch;
-}
-
-void
-core_unwatch(struct core *core, struct core_watch *watch)
-{
-	if (watch->prev)
-		watch->prev->next = watch->next;
-	else
-		core->watches = watch->next;
-	if (watch->next)
-		watch->next->prev = watch->prev;
-	watch->prev = watch->next = NULL;
-}
-
-void
-core_wake(struct core *core, size_t index)
-{
-	struct core_watch *next;
-
-	/* A woken watch may take itself off. */
-	for (struct core_watch *watch = core->watches; watch; watch = next) {
-		next = watch->next;
-		if (watch->index == index)
-			watch->woken(watch);
-	}
+	for (size_t i = 0; i < core->destination_count; i++)
+		if (core->destinations[i]->held && core->destinations[i]->hold_seq == seq)
+			return true;
+	return false;
 }
 
 void
@@ -443,17 +349,13 @@ core_judge(struct core *core, const struct record_head *heads, size_t count, enu
 	for (size_t i = 0; i < count; i++) {
 		const struct record_head *head = &heads[i];
 		uint64_t message = head->type == RECORD_ACCEPTED ? head->seq : head->ref;
-		bool live = false;
 
 		fates[i] = FATE_DROP;
+		if (head->type == RECORD_OPERATOR)
+			fates[i] = is_hold(core, head->seq) ? FATE_CARRY : FATE_DROP;
 		if (head->type != RECORD_ACCEPTED && head->type != RECORD_OUTCOME)
 			continue;
-		for (size_t q = 0; q < core->queue_count && !live; q++) {
-			enum queue_state state = queue_state(core->queues[q], message, NULL);
-
-			live = state == QUEUE_WAITING || state == QUEUE_SETTLING;
-		}
-		if (live)
+		if (is_live(core, message))
 			fates[i] = FATE_CARRY;
 		else if (head->type == RECORD_ACCEPTED && memcmp(head->key, none, sizeof(none)) != 0 &&
 			 duplicates_get(core->duplicates, head->key) == head->seq)
@@ -465,7 +367,8 @@ void
 core_status(const struct core *core, struct core_status *status)
 {
 	*status = core->status;
-	status->parked = queue_count(core_queue(core, CORE_PARKED));
+	status->parked = queue_count(core->parked->queue);
+	status->orphaned = core_orphaned(core);
 	status->remembered = duplicates_count(core->duplicates);
 	status->stopping = core->stopping;
 }

@@ -22,7 +22,7 @@
 
 struct core;
 
-/* ${config} must outlive the core. Feed the journal's replay to core_replay, then give the journal with core_start. */
+/* Holds ${config}. Feed the journal's replay to core_replay, then give the journal with core_start. */
 int core_new(struct core **corep, const struct config *config) __attribute__((warn_unused_result));
 void core_free(struct core *core);
 
@@ -32,6 +32,12 @@ int core_replay(void *core, const struct record *record);
 /* Replay is over: decisions may be taken. Journals RECORD_STARTED. ${workers} confirm duplicates by reading records back. */
 int core_start(struct core *core, struct journal *journal, struct workers *workers)
     __attribute__((warn_unused_result));
+
+/*
+ * From now on decide by ${config}: routes, bounds, the duplicate window. Takes a hold of its own on it and releases the one before. What is decided
+ * stays so, and every number stays that of its name. 0 or -ENOMEM: then nothing has changed.
+ */
+int core_reconfigure(struct core *core, const struct config *config) __attribute__((warn_unused_result));
 
 /* From now on submissions are answered AR (FAULT_STOPPING). */
 void core_stop(struct core *core);
@@ -82,17 +88,31 @@ void core_submit(struct core *core, const struct submission *submission, core_do
  * Queues. Order is that of the journal. They say what waits; whether a reader may see a message at all is said by the message's
  * journalled decision: it may when decision.to names an inbox it reads (also after it was settled).
  */
-#define CORE_PARKED SIZE_MAX /* the queue of messages that no route wanted */
+#define CORE_PARKED SIZE_MAX	   /* the queue of messages that no route wanted */
+#define CORE_NONE   (SIZE_MAX - 1) /* no destination: nothing waits there */
 
-/* Up to ${max} sequences waiting in destination ${index} that are greater than ${after}; returns how many. */
-size_t core_waiting(const struct core *core, size_t index, uint64_t after, uint64_t *seqs, size_t max);
-size_t core_waiting_count(const struct core *core, size_t index);
-uint64_t core_oldest_us(const struct core *core, size_t index); /* journal time; 0: empty */
+/*
+ * Destinations are known by number here. A number belongs to a name, for as long as the process lives: a destination that leaves the configuration
+ * keeps its number and what waits in it ("orphaned"), and has both again when it comes back.
+ */
 
-/* Call ${woken} (on the loop thread) when something new waits in ${index}. */
+/* The number of the destination called ${name}, when it is configured; else CORE_NONE. */
+size_t core_number(const struct core *core, const char *name);
+
+/* Numbers run from 0 to below this, those of destinations that are not configured (any more) included. */
+size_t core_numbers(const struct core *core);
+const char *core_name(const struct core *core, size_t number); /* lives as long as the core */
+bool core_configured(const struct core *core, size_t number);
+
+/* Up to ${max} sequences waiting in destination ${number} that are greater than ${after}; returns how many. */
+size_t core_waiting(const struct core *core, size_t number, uint64_t after, uint64_t *seqs, size_t max);
+size_t core_waiting_count(const struct core *core, size_t number);
+uint64_t core_oldest_us(const struct core *core, size_t number); /* journal time; 0: empty */
+
+/* Call ${woken} (on the loop thread) when something new waits in ${number}, or it is no longer held. */
 struct core_watch {
 	struct core_watch *prev, *next;
-	size_t index;
+	size_t number;
 	void (*woken)(struct core_watch *watch);
 };
 void core_watch(struct core *core, struct core_watch *watch);
@@ -101,7 +121,7 @@ void core_unwatch(struct core *core, struct core_watch *watch);
 /* One item of an acknowledgement. */
 struct settlement {
 	uint64_t seq;
-	enum outcome outcome; /* OUTCOME_ACCEPTED or OUTCOME_REJECTED */
+	enum outcome outcome; /* ACCEPTED or REJECTED, or DROPPED by an operator */
 	struct span code, text;
 	/* Filled before done. SETTLED_ABSENT: it neither waits there nor is it among the latest that were settled there. */
 	enum { SETTLED_NOW = 1, SETTLED_BEFORE, SETTLED_ABSENT } result;
@@ -111,9 +131,22 @@ struct settlement {
 /* ${error}: 0, or the journal could not take it (nothing is settled; say 503). */
 typedef void core_settled_fn(void *arg, int error);
 
-/* Journal and apply outcomes for destination ${index} by reader ${who}. ${items} stay the caller's until done. */
-void core_settle(struct core *core, size_t index, const struct config_peer *who, struct settlement *items,
-    size_t count, core_settled_fn *done, void *arg);
+/*
+ * Journal and apply outcomes for destination ${number}, CORE_PARKED included, by ${who}: a reader, a sender's destination, an operator. ${items} stay
+ * the caller's until done.
+ */
+void core_settle(struct core *core, size_t number, const char *who, struct settlement *items, size_t count,
+    core_settled_fn *done, void *arg);
+
+/* Whether an operator holds destination ${number}: nothing is to be sent there. It survives a restart. */
+bool core_held(const struct core *core, size_t number);
+
+/* The record of the present hold (who, when, why); 0: it is not held. */
+uint64_t core_hold_record(const struct core *core, size_t number);
+
+/* Journal that ${who} holds or (${held} false) releases destination ${number}, and do so once that is on disk. */
+void core_hold(struct core *core, size_t number, bool held, const char *who, const char *reason,
+    core_settled_fn *done, void *arg);
 
 /* Journal that ${who} reads ${what} of ${seq} for ${reason}; the content may be given only in done with error 0. */
 void core_access(struct core *core, uint64_t seq, const char *who, const char *what, const char *reason,
@@ -132,6 +165,7 @@ void core_judge(struct core *core, const struct record_head *heads, size_t count
 struct core_status {
 	uint64_t accepted, refused, deferred, duplicates, stray, frames; /* since start */
 	uint64_t parked;
+	uint64_t orphaned; /* wait for destinations that are not configured */
 	size_t remembered; /* messages in the duplicate window */
 	bool stopping;
 };

@@ -25,6 +25,7 @@ enum outcome {
 	OUTCOME_ACCEPTED = 1, /* the destination has it */
 	OUTCOME_REJECTED,     /* the destination refused it */
 	OUTCOME_EXPIRED,      /* greatest age or size: dead letter */
+	OUTCOME_DROPPED,      /* an operator took it off the queue */
 };
 
 struct decision {

@@ -33,13 +33,12 @@ struct pending {
 	enum answer answer;
 	struct fault fault;
 	bool keyed;
-	bool parked;
 	uint8_t key[16];
 	uint8_t sha256[32];
 	uint8_t comparable[32]; /* all zero: the peer has no restamped fields */
 	uint64_t first;		/* the accepted message that has the same key */
 	uint64_t first_time_us;
-	size_t *to;
+	struct destination **to; /* core->parked when no route wants it */
 	size_t to_count;
 	struct buffer facts;
 	struct buffer decision;
@@ -113,22 +112,15 @@ pending_unlink(struct core *core, struct pending *p)
  * Once on disk: into the queues.
  */
 static void
-log_routes(const struct core *core, uint64_t seq, const struct config_peer *peer, const size_t *to,
-    size_t count, bool parked)
+log_routes(uint64_t seq, struct destination *const *to, size_t count)
 {
 	struct log_line line;
 
 	for (size_t i = 0; i < count; i++) {
 		log_begin(&line, EVENT_ROUTED);
 		log_u64(&line, "id", seq);
-		log_text(&line, "to", core->config->destinations[to[i]].name);
-		log_u64(&line, "waiting", core_waiting_count(core, to[i]));
-		log_commit(&line);
-	}
-	if (parked) {
-		log_begin(&line, EVENT_PARKED);
-		log_u64(&line, "id", seq);
-		log_text(&line, "peer", peer->name);
+		log_text(&line, "to", to[i]->name);
+		log_u64(&line, "waiting", queue_count(to[i]->queue));
 		log_commit(&line);
 	}
 }
@@ -136,30 +128,32 @@ log_routes(const struct core *core, uint64_t seq, const struct config_peer *peer
 static int
 apply(struct pending *p)
 {
-	size_t parked = p->core->config->destination_count + QUEUE_PARKED;
-	int r;
-
-	r = core_apply_accepted(p->core, &p->head, p->to, p->to_count);
-	if (r == 0 && p->parked)
-		r = core_apply_accepted(p->core, &p->head, &parked, 1);
-	return r;
+	return core_apply_accepted(&p->head, p->to, p->to_count);
 }
 
-/* The answer first: its door logs that the message was received, and may free all but the list of destinations. */
+/* The answer first: its door logs that the message was received, and may let go of all but the list of destinations and the line begun. */
 static void
 applied(struct pending *p)
 {
-	const struct config_peer *peer = p->submission->peer;
+	struct destination **to = p->to;
 	struct core *core = p->core;
-	size_t count = p->to_count, *to = p->to;
+	size_t count = p->to_count;
 	uint64_t seq = p->head.seq;
-	bool parked = p->parked;
+	struct log_line line;
 
+	if (to[0] == core->parked) {
+		log_begin(&line, EVENT_PARKED);
+		log_u64(&line, "id", seq);
+		log_text(&line, "peer", p->submission->peer->name);
+	}
 	p->to = NULL;
 	answer(p);
-	log_routes(core, seq, peer, to, count, parked);
+	if (to[0] == core->parked)
+		log_commit(&line);
+	else
+		log_routes(seq, to, count);
 	for (size_t i = 0; i < count; i++)
-		core_wake(core, to[i]);
+		core_wake(to[i]);
 	free(to);
 }
 
@@ -348,28 +342,26 @@ accept(struct pending *p)
 		refuse_with(p, FAULT_NO_ROUTE, NULL, "No route wants this message.");
 		return;
 	}
-	p->parked = decision.parked = p->to_count == 0;
-	names = arena_calloc(&p->arena, p->to_count, sizeof(*names));
-	p->to = p->to_count ? malloc(p->to_count * sizeof(*p->to)) : NULL;
-	if (!names || (p->to_count && !p->to)) {
+	decision.to_count = p->to_count;
+	decision.parked = p->to_count == 0;
+	p->to_count += decision.parked;
+	names = arena_calloc(&p->arena, decision.to_count, sizeof(*names));
+	p->to = malloc(p->to_count * sizeof(struct destination *));
+	if (!names || !p->to) {
 		buffer_fini(&rows);
-		p->to_count = 0;
-		p->parked = false;
 		defer(p, -ENOMEM);
 		return;
 	}
-	for (size_t i = 0; i < p->to_count; i++) {
-		p->to[i] = core->chosen[i];
-		names[i] = span_str(core->config->destinations[p->to[i]].name);
+	p->to[0] = core->parked;
+	for (size_t i = 0; i < decision.to_count; i++) {
+		p->to[i] = core->configured[core->chosen[i] - core->config->destinations];
+		names[i] = span_str(p->to[i]->name);
 	}
 	decision.to = names;
-	decision.to_count = p->to_count;
 	decision.routes = buffer_span(&rows);
 	r = encode(p, &decision);
 	buffer_fini(&rows);
 	if (r && s->facts && facts_size(s->facts) > FACTS_ROOM) {
-		p->to_count = 0;
-		p->parked = false;
 		/* The same bytes will fail again: not AR. */
 		refuse_with(
 		    p, FAULT_MEMORY, NULL, "its header and its documents' titles are longer than is kept");
@@ -384,8 +376,6 @@ accept(struct pending *p)
 			duplicates_drop(core->duplicates, p->key, SEQ_PLACEHOLDER);
 	}
 	if (r) {
-		p->to_count = 0;
-		p->parked = false;
 		defer(p, r);
 		return;
 	}

@@ -103,7 +103,7 @@ set(struct queue *queue, struct place place, enum queue_state state, enum outcom
 		queue_block_set(queue->blocks[place.block], place.index, state, outcome);
 	} else {
 		queue->tail.at[place.index].state = state & 3;
-		queue->tail.at[place.index].outcome = outcome & 3;
+		queue->tail.at[place.index].outcome = outcome & 15;
 	}
 }
 

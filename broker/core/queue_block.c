@@ -113,7 +113,7 @@ queue_block_get(const struct queue_block *block, uint32_t index)
 	return (struct queue_item){
 		.seq = queue_block_seq(block, index) & (((uint64_t)1 << 56) - 1),
 		.state = state & 3,
-		.outcome = state >> 2 & 3,
+		.outcome = queue_outcome(state >> 2),
 		.time_s = block->base_time_s +
 			  (uint32_t)get(block->bytes + block->time_at, block->time_width, index),
 		.kib = (uint32_t)get(block->bytes + block->kib_at, block->kib_width, index),

@@ -22,6 +22,13 @@ struct queue_item {
 	uint32_t kib;
 };
 
+/* An outcome in two bits and back: 4 stands as 0. */
+static inline enum outcome
+queue_outcome(unsigned bits)
+{
+	return bits & 3 ? (enum outcome)(bits & 3) : OUTCOME_DROPPED;
+}
+
 struct queue_block {
 	uint32_t count;
 	uint32_t open; /* entries not settled: the queue's to keep */

@@ -78,22 +78,22 @@ row_matches(
 }
 
 static size_t
-choose(const struct config_destination *destination, enum config_mode mode, size_t *indexes, size_t count,
-    size_t max)
+choose(const struct config_destination *destination, enum config_mode mode,
+    const struct config_destination **chosen, size_t count, size_t max)
 {
 	if (destination->establishment->mode != mode)
 		return count;
 	for (size_t i = 0; i < count; i++)
-		if (indexes[i] == destination->index)
+		if (chosen[i] == destination)
 			return count;
 	if (count < max)
-		indexes[count++] = destination->index;
+		chosen[count++] = destination;
 	return count;
 }
 
 size_t
 route_choose(const struct config *config, const struct config_peer *peer, const struct facts *facts,
-    enum config_mode mode, size_t *indexes, size_t max, struct buffer *rows)
+    enum config_mode mode, const struct config_destination **chosen, size_t max, struct buffer *rows)
 {
 	struct span name = span_str(peer->name);
 	size_t count = 0;
@@ -107,7 +107,7 @@ route_choose(const struct config *config, const struct config_peer *peer, const 
 			buffer_append_byte(rows, ',');
 		buffer_append_str(rows, row->name);
 		for (size_t j = 0; j < row->to_count; j++)
-			count = choose(row->to[j], mode, indexes, count, max);
+			count = choose(row->to[j], mode, chosen, count, max);
 		if (!row->go_on)
 			break;
 	}

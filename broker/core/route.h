@@ -17,8 +17,8 @@
 enum config_mode route_mode(const struct config_peer *peer, const struct facts *facts);
 
 /*
- * Choose the destinations of a message: their indexes in ascending order of first choice, each once, at most ${max} (the number of
- * destinations of the configuration is always enough). The names of matching rows are appended to ${rows}, comma between.
+ * Choose the destinations of a message: in the order of first choice, each once, at most ${max} (the number of destinations of the configuration is
+ * always enough). The names of matching rows are appended to ${rows}, comma between.
  */
 size_t route_choose(const struct config *config, const struct config_peer *peer, const struct facts *facts,
-    enum config_mode mode, size_t *indexes, size_t max, struct buffer *rows);
+    enum config_mode mode, const struct config_destination **chosen, size_t max, struct buffer *rows);

@@ -14,7 +14,12 @@
 #include "broker/core/state.h"
 
 /* Dead letters per call and destination: about a millisecond, and more than an inbox is sent in a second. */
-#define EXPIRE_STEP  256u
+#define EXPIRE_STEP 256u
+
+/* What the configuration says nothing of is bounded as an inbox is that says nothing: 7 days, 20 % of the disk. */
+#define OWN_AGE_S	 ((uint64_t)7 * 24 * 3600)
+#define OWN_DISK_PERCENT 20
+
 #define OUTCOME_ROOM ((size_t)4 << 10) /* a reader's code and text, cut by the door */
 
 struct settle_batch;
@@ -22,7 +27,6 @@ struct settle_batch;
 /* One outcome on its way to the disk. */
 struct settle_record {
 	struct settle_batch *batch;
-	size_t index;
 	uint64_t seq;
 	enum outcome outcome;
 	struct buffer decision;
@@ -31,7 +35,7 @@ struct settle_record {
 struct settle_batch {
 	struct settle_batch *next;
 	struct core *core;
-	size_t index;
+	struct destination *destination;
 	struct settlement *items;
 	size_t count;
 	struct settle_record *records; /* one per item, those without a buffer are not used */
@@ -66,7 +70,7 @@ finish_batches(struct core *core)
 
 			/* What another batch was settling has failed: this answer cannot stand. */
 			if (item->result != SETTLED_ABSENT &&
-			    queue_state(core->queues[batch->index], item->seq, NULL) == QUEUE_WAITING)
+			    queue_state(batch->destination->queue, item->seq, NULL) == QUEUE_WAITING)
 				batch->error = batch->error ? batch->error : -EIO;
 		}
 		if (batch->done)
@@ -76,14 +80,17 @@ finish_batches(struct core *core)
 }
 
 static void
-count_outcome(struct core *core, size_t index, enum outcome outcome)
+count_outcome(const struct destination *destination, enum outcome outcome)
 {
-	if (index >= core->config->destination_count)
-		return;
-	metric_add(outcome == OUTCOME_ACCEPTED	 ? core->delivered[index]
-		   : outcome == OUTCOME_REJECTED ? core->rejected[index]
-						 : core->dead[index],
-	    1);
+	struct metric_series *const series[] = {
+		[OUTCOME_ACCEPTED] = destination->delivered,
+		[OUTCOME_REJECTED] = destination->rejected,
+		[OUTCOME_EXPIRED] = destination->dead,
+		[OUTCOME_DROPPED] = destination->dropped,
+	};
+
+	if (series[outcome]) /* what is parked has none */
+		metric_add(series[outcome], 1);
 }
 
 static void
@@ -91,26 +98,25 @@ outcome_journalled(void *arg, int error)
 {
 	struct settle_record *record = arg;
 	struct settle_batch *batch = record->batch;
-	struct core *core = batch->core;
+	struct destination *destination = batch->destination;
 
 	if (error == 0) {
-		core_apply_outcome(core, record->index, record->seq);
-		count_outcome(core, record->index, record->outcome);
+		(void)queue_settled(destination->queue, record->seq);
+		count_outcome(destination, record->outcome);
 	} else {
-		(void)queue_unsettle(core->queues[record->index], record->seq);
+		(void)queue_unsettle(destination->queue, record->seq);
 		batch->error = error;
 	}
 	batch->open--;
-	finish_batches(core);
+	finish_batches(batch->core);
 }
 
 static int
 append_outcome(struct settle_record *record, struct span who, struct span code, struct span text)
 {
-	struct core *core = record->batch->core;
 	struct decision decision = {
 		.outcome = record->outcome,
-		.destination = span_str(core_destination_at(core, record->index)->name),
+		.destination = span_str(record->batch->destination->name),
 		.who = who,
 		.code = code,
 		.text = text,
@@ -123,7 +129,7 @@ append_outcome(struct settle_record *record, struct span who, struct span code, 
 	if (buffer_failed(&record->decision))
 		return -ENOMEM;
 	entry.decision = buffer_span(&record->decision);
-	r = journal_append(core->journal, &entry, outcome_journalled, record, NULL);
+	r = journal_append(record->batch->core->journal, &entry, outcome_journalled, record, NULL);
 	if (r)
 		return r < 0 ? r : -ENOSPC;
 	record->batch->open++;
@@ -131,8 +137,8 @@ append_outcome(struct settle_record *record, struct span who, struct span code, 
 }
 
 static struct settle_batch *
-batch_new(
-    struct core *core, size_t index, struct settlement *items, size_t count, core_settled_fn *done, void *arg)
+batch_new(struct core *core, struct destination *destination, struct settlement *items, size_t count,
+    core_settled_fn *done, void *arg)
 {
 	struct settle_batch *batch = calloc(1, sizeof(*batch));
 
@@ -144,7 +150,7 @@ batch_new(
 		return NULL;
 	}
 	batch->core = core;
-	batch->index = index;
+	batch->destination = destination;
 	batch->items = items;
 	batch->count = count;
 	batch->done = done;
@@ -157,7 +163,7 @@ batch_new(
 static void
 settle_one(struct settle_batch *batch, size_t i, struct span who)
 {
-	struct queue *queue = batch->core->queues[batch->index];
+	struct queue *queue = batch->destination->queue;
 	struct settlement *item = &batch->items[i];
 	struct settle_record *record = &batch->records[i];
 	enum outcome standing = item->outcome;
@@ -175,7 +181,7 @@ settle_one(struct settle_batch *batch, size_t i, struct span who)
 	case QUEUE_WAITING:
 		break;
 	}
-	*record = (struct settle_record){ batch, batch->index, item->seq, item->outcome, { 0 } };
+	*record = (struct settle_record){ batch, item->seq, item->outcome, { 0 } };
 	(void)queue_settling(queue, item->seq, item->outcome);
 	r = append_outcome(record, who, item->code, item->text);
 	if (r) {
@@ -188,17 +194,17 @@ settle_one(struct settle_batch *batch, size_t i, struct span who)
 }
 
 void
-core_settle(struct core *core, size_t index, const struct config_peer *who, struct settlement *items,
-    size_t count, core_settled_fn *done, void *arg)
+core_settle(struct core *core, size_t number, const char *who, struct settlement *items, size_t count,
+    core_settled_fn *done, void *arg)
 {
-	struct settle_batch *batch = batch_new(core, index, items, count, done, arg);
+	struct settle_batch *batch = batch_new(core, core_at(core, number), items, count, done, arg);
 
 	if (!batch) {
 		done(arg, -ENOMEM);
 		return;
 	}
 	for (size_t i = 0; i < count && batch->error == 0; i++)
-		settle_one(batch, i, span_str(who->name));
+		settle_one(batch, i, span_str(who));
 	batch->submitted = true;
 	finish_batches(core);
 }
@@ -206,19 +212,28 @@ core_settle(struct core *core, size_t index, const struct config_peer *who, stru
 /*
  * Greatest age and greatest size.
  */
-static bool
-is_past(const struct core *core, const struct config_destination *destination,
-    const struct queue_entry *entry, uint64_t now_us, uint64_t disk_total)
-{
-	const struct queue *queue = core->queues[destination->index];
+/* Queues' bounds, and how things are just now. */
+struct bounds {
+	uint64_t now_us, disk_total;
+	uint64_t max_age_s;
+	unsigned max_disk_percent;
+};
 
-	if (now_us / 1000000 > entry->time_s + destination->max_age_s)
-		return true;
-	return disk_total && queue_bytes(queue) / destination->max_disk_percent > disk_total / 100;
+static bool
+is_old(const struct bounds *bounds, const struct queue_entry *entry)
+{
+	return bounds->now_us / 1000000 > entry->time_s + bounds->max_age_s;
+}
+
+static bool
+is_past(const struct bounds *bounds, const struct queue *queue, const struct queue_entry *entry)
+{
+	return is_old(bounds, entry) || (bounds->disk_total && queue_bytes(queue) / bounds->max_disk_percent >
+								   bounds->disk_total / 100);
 }
 
 static void
-log_dead(const struct config_destination *destination, uint64_t first, uint64_t count, bool by_age)
+log_dead(const struct destination *destination, uint64_t first, uint64_t count, bool by_age)
 {
 	struct log_line line;
 
@@ -231,29 +246,26 @@ log_dead(const struct config_destination *destination, uint64_t first, uint64_t 
 }
 
 static void
-expire_destination(
-    struct core *core, const struct config_destination *destination, uint64_t now_us, uint64_t disk_total)
+expire_past(struct core *core, struct destination *destination, const struct bounds *bounds)
 {
 	struct settle_batch *batch = NULL;
-	struct queue *queue = core->queues[destination->index];
+	struct queue *queue = destination->queue;
 	struct queue_entry entry;
 	uint64_t first = 0, count = 0;
 	bool by_age = false;
 
-	while (count < EXPIRE_STEP && queue_first(queue, &entry) &&
-	       is_past(core, destination, &entry, now_us, disk_total)) {
+	while (count < EXPIRE_STEP && queue_first(queue, &entry) && is_past(bounds, queue, &entry)) {
 		struct settle_record *record;
 
 		if (!batch) {
-			batch = batch_new(core, destination->index, NULL, EXPIRE_STEP, NULL, NULL);
+			batch = batch_new(core, destination, NULL, EXPIRE_STEP, NULL, NULL);
 			if (!batch)
 				return;
 			first = entry.seq;
-			by_age = now_us / 1000000 > entry.time_s + destination->max_age_s;
+			by_age = is_old(bounds, &entry);
 		}
 		record = &batch->records[count];
-		*record =
-		    (struct settle_record){ batch, destination->index, entry.seq, OUTCOME_EXPIRED, { 0 } };
+		*record = (struct settle_record){ batch, entry.seq, OUTCOME_EXPIRED, { 0 } };
 		(void)queue_settling(queue, entry.seq, OUTCOME_EXPIRED);
 		if (append_outcome(record, SPAN_EMPTY, SPAN_EMPTY,
 			span_str(by_age ? "greatest age" : "greatest size"))) {
@@ -270,26 +282,37 @@ expire_destination(
 	finish_batches(core);
 }
 
+static void
+expire(struct core *core, struct destination *destination, struct bounds bounds)
+{
+	const struct config_destination *configured = destination->configured;
+
+	bounds.max_age_s = configured ? configured->max_age_s : OWN_AGE_S;
+	bounds.max_disk_percent = configured ? configured->max_disk_percent : OWN_DISK_PERCENT;
+	expire_past(core, destination, &bounds);
+}
+
 void
 core_expire(struct core *core)
 {
 	struct journal_status disk;
-	uint64_t now_us;
+	struct bounds bounds;
 
 	core_retry_unapplied(core);
 	journal_status(core->journal, &disk);
-	now_us = journal_now(core->journal);
-	for (size_t i = 0; i < core->config->destination_count; i++) {
+	bounds = (struct bounds){ .now_us = journal_now(core->journal), .disk_total = disk.disk_total };
+	for (size_t i = 0; i < core->destination_count; i++) {
+		struct destination *destination = core->destinations[i];
 		uint64_t oldest_us = core_oldest_us(core, i);
 
-		expire_destination(core, &core->config->destinations[i], now_us, disk.disk_total);
-		metric_set(core->waiting[i], (int64_t)core_waiting_count(core, i));
-		metric_set(core->oldest[i],
-		    oldest_us && now_us > oldest_us ? (int64_t)((now_us - oldest_us) / 1000000) : 0);
+		expire(core, destination, bounds);
+		metric_set(destination->waiting, (int64_t)queue_count(destination->queue));
+		metric_set(destination->oldest, oldest_us && bounds.now_us > oldest_us
+						    ? (int64_t)((bounds.now_us - oldest_us) / 1000000)
+						    : 0);
 	}
-	for (size_t i = 0; i < QUEUE_OWN_COUNT; i++)
-		expire_destination(core, &core->own[i], now_us, disk.disk_total);
-	metric_set(metric_series(METRIC_PARKED, NULL), (int64_t)core_waiting_count(core, CORE_PARKED));
+	expire(core, core->parked, bounds);
+	metric_set(metric_series(METRIC_PARKED, NULL), (int64_t)queue_count(core->parked->queue));
 }
 
 void

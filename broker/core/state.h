@@ -11,11 +11,19 @@
 #include "broker/core/queue.h"
 #include "codecs/digest.h"
 
-/* Behind the configured destinations stand two queues of the core's own. */
-enum {
-	QUEUE_PARKED = 0, /* no route wanted it */
-	QUEUE_ORPHANED,	  /* addressed to a destination that the configuration has no more */
-	QUEUE_OWN_COUNT,
+/*
+ * What the core keeps of a destination, of every one it ever heard of: made when the configuration or a record first names it, and never removed, so that
+ * its number stays its own and what waits for it is found again when it is configured again.
+ */
+struct destination {
+	char *name;
+	size_t number;
+	const struct config_destination *configured; /* NULL: not now */
+	struct queue *queue;
+	struct core_watch *watches;
+	struct metric_series *waiting, *oldest, *delivered, *rejected, *dead, *dropped;
+	uint64_t hold_seq; /* the newest record that held or released it */
+	bool held;
 };
 
 /* All messages up to ${seq} are as old as ${time_us} or older. */
@@ -29,9 +37,13 @@ struct window_mark {
 /* An outcome that replay met before the message it is about (which retention carried forward). */
 struct early_outcome {
 	uint64_t ref;
-	size_t index;
+	struct destination *destination;
 	enum outcome outcome;
 };
+
+/* Operators' acts that replay heeds: decision.what of RECORD_OPERATOR. */
+#define HOLD_WHAT    "hold"
+#define RELEASE_WHAT "release"
 
 struct pending;
 struct settle_batch;
@@ -42,13 +54,13 @@ struct core {
 	struct workers *workers;
 	uint8_t secret[DIGEST_XXH128_SECRET];
 	struct duplicates *duplicates;
-	struct queue **queues; /* one per destination, then QUEUE_OWN_COUNT */
-	size_t queue_count;
-	const struct config_destination **by_name; /* the configured ones, in the order of their names */
-	size_t *chosen; /* room for one message's destinations, while its routes are chosen */
-	struct config_destination
-	    own[QUEUE_OWN_COUNT]; /* what the core's own queues are called, and their bounds */
-	struct core_watch *watches;
+	struct destination **destinations; /* by their numbers */
+	struct destination **by_name;	   /* the same, in the order of their names */
+	size_t destination_count, destination_room;
+	struct destination *parked;	 /* what no route wanted */
+	struct destination **configured; /* by their places in the configuration */
+	const struct config_destination *
+	    *chosen; /* room for one message's destinations, while its routes are chosen */
 
 	struct window_mark *marks; /* a ring of the window's minutes */
 	size_t mark_first, mark_count, mark_room;
@@ -63,32 +75,40 @@ struct core {
 	size_t in_flight;
 	struct settle_batch *settling; /* oldest first */
 	struct settle_batch **settling_tail;
-	struct metric_series **waiting, **oldest, **delivered, **rejected, **dead;
 	struct core_status status;
 	bool stopping;
 };
 
-/* The queue of ${index}: of a destination, or CORE_PARKED. */
-struct queue *core_queue(const struct core *core, size_t index);
+/* The destination of ${number}, or what is parked; NULL for CORE_NONE. */
+struct destination *core_at(const struct core *core, size_t number);
 
-/* The destination behind queue ${index}: a configured one or one of the core's own. */
-const struct config_destination *core_destination_at(const struct core *core, size_t index);
+/* The destination called ${name}, made when it was never heard of; NULL: no memory. */
+struct destination *core_destination(struct core *core, struct span name);
 
-/* Index of the destination called ${name}, or that of the orphans' queue. */
-size_t core_destination(const struct core *core, struct span name);
+/* Make core->parked. 0 or -ENOMEM. */
+int core_destinations_init(struct core *core) __attribute__((warn_unused_result));
+void core_destinations_fini(struct core *core);
 
-/* Put message ${head} into the queues ${indexes}; 0 or -ENOMEM (some may have it: pushing again is harmless only at replay). */
-int core_apply_accepted(struct core *core, const struct record_head *head, const size_t *indexes,
-    size_t count) __attribute__((warn_unused_result));
+/* What waits for destinations that are not configured; and tell the log of it, when it is something. */
+uint64_t core_orphaned(const struct core *core);
+void core_tell_orphans(const struct core *core);
 
-/* An outcome is on disk. */
-void core_apply_outcome(struct core *core, size_t index, uint64_t seq);
+/* Put message ${head} into the queues of ${to}; 0 or -ENOMEM (some may have it: pushing again is harmless only at replay). */
+int core_apply_accepted(const struct record_head *head, struct destination *const *to, size_t count)
+    __attribute__((warn_unused_result));
+
+/* Record ${seq} held or released ${destination}. */
+void core_apply_hold(struct destination *destination, uint64_t seq, bool held);
+
+/* Marks for the window of ${config}, *${roomp} of them: NULL, no memory; and go on with them. */
+struct window_mark *core_window_new(const struct config *config, size_t *roomp);
+void core_window_take(struct core *core, struct window_mark *marks, size_t room);
 
 /* Note that message ${seq} has journal time ${time_us}; forget what has left the duplicate window. */
 void core_mark(struct core *core, uint64_t seq, uint64_t time_us);
 
-/* Tell those who watch destination ${index}. */
-void core_wake(struct core *core, size_t index);
+/* Tell those who watch ${destination}. */
+void core_wake(struct destination *destination);
 
 /* Queue again what is on disk and found no memory. */
 void core_retry_unapplied(struct core *core);

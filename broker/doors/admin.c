@@ -117,10 +117,11 @@ refresh(const struct door_context *context)
 	    metric_series(METRIC_PARKED, NULL), (int64_t)core_waiting_count(context->core, CORE_PARKED));
 	for (size_t i = 0; i < context->config->destination_count; i++) {
 		const char *name = context->config->destinations[i].name;
-		uint64_t oldest_us = core_oldest_us(context->core, i);
+		size_t number = core_number(context->core, name);
+		uint64_t oldest_us = core_oldest_us(context->core, number);
 
 		metric_set(
-		    metric_series(METRIC_WAITING, name), (int64_t)core_waiting_count(context->core, i));
+		    metric_series(METRIC_WAITING, name), (int64_t)core_waiting_count(context->core, number));
 		metric_set(metric_series(METRIC_OLDEST, name),
 		    oldest_us && now_us > oldest_us ? (int64_t)((now_us - oldest_us) / 1000000) : 0);
 	}

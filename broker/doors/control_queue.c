@@ -114,13 +114,13 @@ queue_done(struct control_request *request)
 static void
 ask_state(const struct core *core, struct queue_state *state, const struct config_destination *destination)
 {
-	size_t index = destination ? destination->index : CORE_PARKED;
+	size_t number = destination ? core_number(core, destination->name) : CORE_PARKED;
 
 	*state = (struct queue_state){
 		.name = destination ? destination->name : PARKED,
 		.destination = destination,
-		.waiting = core_waiting_count(core, index),
-		.oldest_us = core_oldest_us(core, index),
+		.waiting = core_waiting_count(core, number),
+		.oldest_us = core_oldest_us(core, number),
 	};
 }
 
@@ -143,7 +143,7 @@ list_states(struct control_request *request, struct queue_list *list)
 }
 
 static void
-list_messages(struct control_request *request, struct queue_list *list, size_t index)
+list_messages(struct control_request *request, struct queue_list *list, size_t number)
 {
 	size_t max = request->line.limit ? (size_t)request->line.limit : QUEUE_ROWS;
 
@@ -154,8 +154,8 @@ list_messages(struct control_request *request, struct queue_list *list, size_t i
 		control_fail_errno(request, "queue", ENOMEM);
 		return;
 	}
-	list->count = core_waiting(request->with->core, index, request->line.after, list->seqs, max);
-	request->number = core_waiting_count(request->with->core, index);
+	list->count = core_waiting(request->with->core, number, request->line.after, list->seqs, max);
+	request->number = core_waiting_count(request->with->core, number);
 	control_work(request, messages_work, queue_done);
 }
 
@@ -178,7 +178,7 @@ control_queue(struct control_request *request)
 	}
 	destination = config_destination(request->with->config, name);
 	if (destination)
-		list_messages(request, list, destination->index);
+		list_messages(request, list, core_number(request->with->core, name));
 	else if (strcmp(name, PARKED) == 0)
 		list_messages(request, list, CORE_PARKED);
 	else

@@ -94,7 +94,7 @@ void control_log_act(struct control_request *request, const char *what, uint64_t
 json_t *control_text(const char *text);
 json_t *control_time(uint64_t us);
 
-/* "AA", "AE", "AR", "none"; "accepted", "rejected", "dead-letter", "" */
+/* "AA", "AE", "AR", "none"; "accepted", "rejected", "dead-letter", "dropped", "" */
 const char *control_answer_name(unsigned answer);
 const char *control_outcome_name(unsigned outcome);
 

@@ -36,6 +36,8 @@ control_outcome_name(unsigned outcome)
 		return "rejected";
 	case OUTCOME_EXPIRED:
 		return "dead-letter";
+	case OUTCOME_DROPPED:
+		return "dropped";
 	default:
 		return "";
 	}

@@ -110,9 +110,10 @@ add_queues(struct control_request *request, json_t *row)
 	uint64_t waiting = 0, oldest = 0, now = journal_now(request->with->journal);
 
 	for (size_t i = 0; i < config->destination_count; i++) {
-		uint64_t then = core_oldest_us(request->with->core, i);
+		size_t number = core_number(request->with->core, config->destinations[i].name);
+		uint64_t then = core_oldest_us(request->with->core, number);
 
-		waiting += core_waiting_count(request->with->core, i);
+		waiting += core_waiting_count(request->with->core, number);
 		if (then && (!oldest || then < oldest))
 			oldest = then;
 	}

@@ -46,7 +46,6 @@ door_check_end(struct pull_door *door)
 {
 	if (!door->dying || door->requests)
 		return;
-	free(door->polls);
 	free(door->listener);
 	free(door);
 }
@@ -417,8 +416,7 @@ pull_door_new(struct pull_door **doorp, const struct door_context *context, cons
 	json_budget_install();
 	door->context = *context;
 	door->listener = strdup(listener);
-	door->polls = calloc(context->config->peer_count + 1, sizeof(*door->polls));
-	if (door->listener && door->polls)
+	if (door->listener)
 		error = http_server_new(&door->server, &options);
 	if (error) {
 		pull_door_free(door);

@@ -20,6 +20,7 @@ struct ack {
 	struct pull_request base;
 	struct workers_job job;
 	const struct config_destination *inbox;
+	size_t number;	    /* its queue's */
 	struct buffer body; /* a copy: the connection may go while it is read */
 	struct arena arena;
 	struct settlement *items;
@@ -89,7 +90,7 @@ done(struct workers_job *job)
 		settled(ack, 0);
 		return;
 	} else if (request->connection) {
-		core_settle(request->door->context.core, ack->inbox->index, request->peer->config, ack->items,
+		core_settle(request->door->context.core, ack->number, request->peer->config->name, ack->items,
 		    ack->count, settled, ack);
 		return;
 	}
@@ -121,7 +122,9 @@ start(struct pull_request *request)
 	buffer_init(&ack->body, request->http->body.len);
 	arena_init(&ack->arena, ITEM_MEMORY);
 	ack->inbox = pull_inbox(request);
-	if (!ack->inbox) {
+	if (ack->inbox)
+		ack->number = core_number(request->door->context.core, ack->inbox->name);
+	if (!ack->inbox || ack->number == CORE_NONE) {
 		pull_absent(request);
 		return;
 	}

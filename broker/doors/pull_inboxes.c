@@ -14,6 +14,7 @@ start(struct pull_request *request)
 	const struct core *core = request->door->context.core;
 	struct buffer out;
 	bool first = true;
+	size_t number;
 
 	buffer_init(&out, LIST_MAX);
 	buffer_append_str(&out, "{\"inboxes\":[");
@@ -25,8 +26,8 @@ start(struct pull_request *request)
 		if (!first)
 			buffer_append_byte(&out, ',');
 		first = false;
-		pull_json_inbox(
-		    &out, inbox, core_waiting_count(core, inbox->index), core_oldest_us(core, inbox->index));
+		number = core_number(core, inbox->name);
+		pull_json_inbox(&out, inbox, core_waiting_count(core, number), core_oldest_us(core, number));
 	}
 	buffer_append_str(&out, "]}");
 	if (buffer_failed(&out))

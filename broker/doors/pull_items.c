@@ -26,6 +26,7 @@ struct items {
 	struct pull_request base;
 	struct workers_job job;
 	const struct config_destination *inbox;
+	size_t number; /* its queue's */
 	uint64_t after, limit;
 	uint64_t until_us; /* wait until then */
 	struct loop_timer *timer;
@@ -55,7 +56,7 @@ stop_waiting(struct items *items)
 	items->watching = false;
 	core_unwatch(door->context.core, &items->watch);
 	loop_timer_cancel(items->timer);
-	door->polls[items->base.peer->config->index]--;
+	items->base.peer->polls--;
 }
 
 /*
@@ -166,8 +167,8 @@ try_list(struct items *items)
 {
 	const struct pull_door *door = items->base.door;
 
-	items->count = core_waiting(
-	    door->context.core, items->inbox->index, items->after, items->seqs, items->limit + 1);
+	items->count =
+	    core_waiting(door->context.core, items->number, items->after, items->seqs, items->limit + 1);
 	if (items->count == 0 && loop_now_us(door->context.loop) < items->until_us && !door->stopping)
 		return false;
 	stop_waiting(items);
@@ -209,9 +210,9 @@ static void
 wait_for_items(struct items *items)
 {
 	struct pull_door *door = items->base.door;
-	unsigned *polls = &door->polls[items->base.peer->config->index];
+	struct peer *peer = items->base.peer;
 
-	if (*polls >= PULL_POLLS_MAX) {
+	if (peer->polls >= PULL_POLLS_MAX) {
 		pull_problem(&items->base, &(struct http_problem){ .status = 429,
 					       .name = "too-many-polls",
 					       .detail = "This peer has too many requests waiting.",
@@ -223,9 +224,9 @@ wait_for_items(struct items *items)
 		pull_later(&items->base, "overload", "There is no memory now.");
 		return;
 	}
-	(*polls)++;
+	peer->polls++;
 	items->watching = true;
-	items->watch.index = items->inbox->index;
+	items->watch.number = items->number;
 	items->watch.woken = woken;
 	core_watch(door->context.core, &items->watch);
 	arm(items);
@@ -257,7 +258,9 @@ start(struct pull_request *request)
 	buffer_init(&items->page, PAGE_MAX);
 	buffer_init(&items->unreadable, PAGE_MAX);
 	items->inbox = pull_inbox(request);
-	if (!items->inbox) {
+	if (items->inbox)
+		items->number = core_number(request->door->context.core, items->inbox->name);
+	if (!items->inbox || items->number == CORE_NONE) {
 		pull_absent(request);
 		return;
 	}

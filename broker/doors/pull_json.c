@@ -349,6 +349,8 @@ outcome_text(enum outcome outcome)
 		return "accepted";
 	case OUTCOME_REJECTED:
 		return "rejected";
+	case OUTCOME_DROPPED:
+		return "dropped";
 	case OUTCOME_EXPIRED:
 		break;
 	}

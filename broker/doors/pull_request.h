@@ -27,7 +27,6 @@ struct pull_door {
 	struct door_context context;
 	char *listener;
 	struct http_server *server;
-	unsigned *polls; /* waiting, per peer of the configuration */
 	size_t requests; /* alive, answered or not */
 	bool stopping, dying;
 };

@@ -17,6 +17,7 @@
 struct peer {
 	const struct config_peer *config;
 	unsigned connections;
+	unsigned polls;		  /* requests of the pull API that wait for something to list */
 	uint64_t last_seen_us;	  /* wall; 0: never */
 	struct tls_identity last; /* the last certificate seen */
 	uint64_t junk_bytes;	  /* refused in the current hour */

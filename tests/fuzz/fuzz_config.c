@@ -39,7 +39,7 @@ check_config(const struct config *c)
 	for (size_t i = 0; i < c->peer_count; i++) {
 		const struct config_peer *peer = &c->peers[i];
 
-		require(config_peer(c, peer->name) == peer && peer->index == i);
+		require(config_peer(c, peer->name) == peer);
 		require(peer->establishment && peer->identity_count > 0 && peer->processing);
 		for (size_t k = 0; k < peer->identity_count; k++)
 			require(peer->identities[k].kind == IDENTITY_SPKI ||

@@ -20,29 +20,36 @@ struct settlement settled_seen[8];
 size_t settled_count;
 
 size_t
-core_waiting(const struct core *core, size_t index, uint64_t after, uint64_t *seqs, size_t max)
+core_number(const struct core *core, const char *name)
+{
+	(void)core;
+	return strcmp(name, "ehpad-a") == 0 ? 0 : 1;
+}
+
+size_t
+core_waiting(const struct core *core, size_t number, uint64_t after, uint64_t *seqs, size_t max)
 {
 	size_t n = 0;
 
 	(void)core;
-	for (size_t i = 0; i < waiting_count[index] && n < max; i++)
-		if (waiting[index][i] > after)
-			seqs[n++] = waiting[index][i];
+	for (size_t i = 0; i < waiting_count[number] && n < max; i++)
+		if (waiting[number][i] > after)
+			seqs[n++] = waiting[number][i];
 	return n;
 }
 
 size_t
-core_waiting_count(const struct core *core, size_t index)
+core_waiting_count(const struct core *core, size_t number)
 {
 	(void)core;
-	return waiting_count[index];
+	return waiting_count[number];
 }
 
 uint64_t
-core_oldest_us(const struct core *core, size_t index)
+core_oldest_us(const struct core *core, size_t number)
 {
 	(void)core;
-	return waiting_count[index] ? 1763751600123000 : 0;
+	return waiting_count[number] ? 1763751600123000 : 0;
 }
 
 void
@@ -86,12 +93,12 @@ rig_access_journalled(int error)
 }
 
 void
-core_settle(struct core *core, size_t index, const struct config_peer *who, struct settlement *items,
-    size_t count, core_settled_fn *done, void *arg)
+core_settle(struct core *core, size_t number, const char *who, struct settlement *items, size_t count,
+    core_settled_fn *done, void *arg)
 {
 	(void)core;
-	(void)who;
-	assert_int_equal(index, 0);
+	assert_string_equal(who, "dui-demo");
+	assert_int_equal(number, 0);
 	for (size_t i = 0; i < count; i++) {
 		items[i].result = items[i].seq == 1   ? SETTLED_NOW
 				  : items[i].seq == 2 ? SETTLED_BEFORE
@@ -170,12 +177,8 @@ static struct config_establishment establishment = { .name = "ehpad", .mode = MO
 struct config_peer peer_config = { .name = "dui-demo", .may_read = true };
 static const struct config_peer *readers[] = { &peer_config };
 static struct config_destination destinations[] = {
-	{ .name = "ehpad-a",
-	    .index = 0,
-	    .establishment = &establishment,
-	    .readers = readers,
-	    .reader_count = 1 },
-	{ .name = "ehpad-b", .index = 1, .establishment = &establishment },
+	{ .name = "ehpad-a", .establishment = &establishment, .readers = readers, .reader_count = 1 },
+	{ .name = "ehpad-b", .establishment = &establishment },
 };
 struct peer peer = { .config = &peer_config };
 struct config config = {

@@ -46,7 +46,6 @@ test_good(void **state)
 	lis = config_peer(c, "lis");
 	dui = config_peer(c, "dui");
 	assert_ptr_equal(lis, &c->peers[0]);
-	assert_int_equal(dui->index, 1);
 	assert_null(config_peer(c, "nobody"));
 	assert_true(lis->may_send && !lis->may_read && dui->may_read && dui->may_send);
 	assert_int_equal(lis->processing, PROCESSING_P);
@@ -170,7 +169,6 @@ test_conf_d(void **state)
 	assert_int_equal(conf_load(&c), 0);
 	assert_int_equal(c->destination_count, 2);
 	assert_string_equal(c->destinations[1].name, "second");
-	assert_int_equal(c->destinations[1].index, 1);
 	assert_string_equal(strrchr(c->log_file, '/'), "/here.log");
 	assert_int_equal(strncmp(c->log_file, conf_more, strlen(conf_more)), 0);
 	config_release(c);

@@ -25,13 +25,9 @@ static const struct config_peer peers[] = {
 	{ .name = "dui", .establishment = &ehpad },
 };
 static const struct config_destination inboxes[] = {
-	{ .name = "lilas", .index = 0, .establishment = &ehpad, .max_age_s = 3600, .max_disk_percent = 20 },
-	{ .name = "roses", .index = 1, .establishment = &ehpad, .max_age_s = 7200, .max_disk_percent = 20 },
-	{ .name = "essai",
-	    .index = 2,
-	    .establishment = &test_chu,
-	    .max_age_s = 3600,
-	    .max_disk_percent = 20 },
+	{ .name = "lilas", .establishment = &ehpad, .max_age_s = 3600, .max_disk_percent = 20 },
+	{ .name = "roses", .establishment = &ehpad, .max_age_s = 7200, .max_disk_percent = 20 },
+	{ .name = "essai", .establishment = &test_chu, .max_age_s = 3600, .max_disk_percent = 20 },
 };
 static const struct config_destination *const to_lilas[] = { &inboxes[0] };
 static const struct config_destination *const to_both[] = { &inboxes[0], &inboxes[1] };
@@ -57,12 +53,6 @@ static struct config config = {
 	.routes = routes,
 	.route_count = 4,
 };
-
-const char *
-config_mode_name(enum config_mode mode)
-{
-	return mode == MODE_PRODUCTION ? "production" : "test";
-}
 
 /* One message and what became of it. */
 struct sent {
@@ -420,11 +410,11 @@ test_settlement(void **state)
 		.code = span_str("X1"),
 		.text = span_str("no such resident") };
 	items[2] = (struct settlement){ .seq = 999, .outcome = OUTCOME_ACCEPTED };
-	core_settle(core, 0, &peers[2], items, 3, settled, NULL);
+	core_settle(core, 0, "dui", items, 3, settled, NULL);
 	assert_int_equal(settled_calls, 0);
 	/* Another node says otherwise before that is on disk: the first counts, and the answer waits. */
 	again[0] = (struct settlement){ .seq = sent[0].seq, .outcome = OUTCOME_REJECTED };
-	core_settle(core, 0, &peers[2], again, 1, settled, NULL);
+	core_settle(core, 0, "dui", again, 1, settled, NULL);
 	assert_int_equal(settled_calls, 0);
 	fake_commit(0);
 	assert_int_equal(settled_calls, 2);
@@ -438,8 +428,8 @@ test_settlement(void **state)
 	assert_int_equal(core_waiting_count(core, 1), 3);
 	/* A failed commit settles nothing. */
 	items[0] = (struct settlement){ .seq = sent[2].seq, .outcome = OUTCOME_ACCEPTED };
-	core_settle(core, 0, &peers[2], items, 1, settled, NULL);
-	core_settle(core, 0, &peers[2], again, 1, settled, NULL);
+	core_settle(core, 0, "dui", items, 1, settled, NULL);
+	core_settle(core, 0, "dui", again, 1, settled, NULL);
 	fake_commit(-ENOSPC);
 	assert_int_equal(settled_calls, 4);
 	assert_int_equal(core_waiting(core, 0, 0, seqs, 4), 1);
@@ -509,7 +499,7 @@ test_retention(void **state)
 						       : i == 1 ? adt.seq
 								: dead.seq,
 			.outcome = OUTCOME_ACCEPTED };
-		core_settle(core, 0, &peers[2], items, 1, settled, NULL);
+		core_settle(core, 0, "dui", items, 1, settled, NULL);
 		fake_commit(0);
 	}
 	count = fake.count;

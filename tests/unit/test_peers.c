@@ -138,8 +138,8 @@ test_spki_and_several(void **state)
 	struct config_identity identities[2] = { { .kind = IDENTITY_SPKI },
 		{ IDENTITY_SUBJECT, "CN=Test root", "CN=x", { 0 } } };
 	struct config_peer config_peers[2] = {
-		{ .name = "by-key", .identities = &identities[0], .identity_count = 1, .index = 0 },
-		{ .name = "by-name", .identities = &identities[1], .identity_count = 1, .index = 1 },
+		{ .name = "by-key", .identities = &identities[0], .identity_count = 1 },
+		{ .name = "by-name", .identities = &identities[1], .identity_count = 1 },
 	};
 	struct config config = { .peers = config_peers, .peer_count = 2 };
 	struct certificate one, two;

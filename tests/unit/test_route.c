@@ -14,13 +14,14 @@ static const struct config_establishment live_house = { .name = "live-house", .m
 static const struct config_peer lab = { .name = "lab", .establishment = &test_house };
 
 static struct config_destination destinations[] = {
-	{ .name = "lilas", .establishment = &test_house, .index = 0 },
-	{ .name = "roses", .establishment = &test_house, .index = 1 },
-	{ .name = "live", .establishment = &live_house, .index = 2 },
+	{ .name = "lilas", .establishment = &test_house },
+	{ .name = "roses", .establishment = &test_house },
+	{ .name = "live", .establishment = &live_house },
 };
 
 static size_t
-choose(struct config_route *rows, size_t row_count, const struct facts *facts, size_t *indexes)
+choose(struct config_route *rows, size_t row_count, const struct facts *facts,
+    const struct config_destination **chosen)
 {
 	const struct config config = {
 		.routes = rows,
@@ -32,7 +33,7 @@ choose(struct config_route *rows, size_t row_count, const struct facts *facts, s
 	size_t count;
 
 	buffer_init(&names, 1000);
-	count = route_choose(&config, &lab, facts, route_mode(&lab, facts), indexes, 3, &names);
+	count = route_choose(&config, &lab, facts, route_mode(&lab, facts), chosen, 3, &names);
 	buffer_fini(&names);
 	return count;
 }
@@ -43,9 +44,9 @@ matches(const char *pattern, const char *value)
 	const struct config_destination *to[] = { &destinations[0] };
 	struct config_route row = { .name = "row", .type = pattern, .to = to, .to_count = 1 };
 	struct facts facts = { .type = span_str(value) };
-	size_t indexes[3];
+	const struct config_destination *chosen[3];
 
-	return choose(&row, 1, &facts, indexes) == 1;
+	return choose(&row, 1, &facts, chosen) == 1;
 }
 
 static void
@@ -78,12 +79,12 @@ test_a_nul_in_a_value_is_a_byte(void **state)
 	const struct config_destination *to[] = { &destinations[0] };
 	struct config_route row = { .name = "row", .type = "AD", .to = to, .to_count = 1 };
 	struct facts facts = { .type = span_make("AD\0", 3) };
-	size_t indexes[3];
+	const struct config_destination *chosen[3];
 
 	(void)state;
-	assert_int_equal(choose(&row, 1, &facts, indexes), 0);
+	assert_int_equal(choose(&row, 1, &facts, chosen), 0);
 	row.type = "AD*";
-	assert_int_equal(choose(&row, 1, &facts, indexes), 1);
+	assert_int_equal(choose(&row, 1, &facts, chosen), 1);
 }
 
 static void
@@ -98,15 +99,15 @@ test_rows(void **state)
 		{ .name = "never", .to = first, .to_count = 2 },
 	};
 	struct facts facts = { .type = span_str("ORU") };
-	size_t indexes[3];
+	const struct config_destination *chosen[3];
 
 	(void)state;
-	assert_int_equal(choose(rows, 4, &facts, indexes), 2); /* each once; never one of the other mode */
-	assert_int_equal(indexes[0], 0);
-	assert_int_equal(indexes[1], 1);
+	assert_int_equal(choose(rows, 4, &facts, chosen), 2); /* each once; never one of the other mode */
+	assert_ptr_equal(chosen[0], &destinations[0]);
+	assert_ptr_equal(chosen[1], &destinations[1]);
 	rows[1].go_on = false;
-	assert_int_equal(choose(rows, 4, &facts, indexes), 1);
-	assert_int_equal(choose(rows, 1, &facts, indexes), 0);
+	assert_int_equal(choose(rows, 4, &facts, chosen), 1);
+	assert_int_equal(choose(rows, 1, &facts, chosen), 0);
 }
 
 int
