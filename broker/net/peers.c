@@ -5,10 +5,7 @@
  * A scan over all identities of all peers: a handshake costs a millisecond, 400 comparisons do not. Names are compared as whole texts, never cut,
  * so that a long subject cannot pass for another.
  */
-#include "broker/net/peers.h"
-
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/bio.h>
@@ -17,12 +14,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
-
-struct peers {
-	size_t count;
-	int64_t told_s; /* when certificates that end were last told */
-	struct peer at[];
-};
+#include "broker/net/peers_state.h"
 
 /* A certificate as it is compared. */
 struct claim {
@@ -30,38 +22,6 @@ struct claim {
 	GENERAL_NAMES *names;
 	uint8_t spki[32];
 };
-
-int
-peers_new(struct peers **peersp, const struct config *config)
-{
-	struct peers *peers = calloc(1, sizeof(*peers) + config->peer_count * sizeof(peers->at[0]));
-
-	if (!peers)
-		return -ENOMEM;
-	peers->count = config->peer_count;
-	for (size_t i = 0; i < peers->count; i++) {
-		struct peer *peer = &peers->at[i];
-		const char *name = config->peers[i].name;
-
-		peer->config = &config->peers[i];
-		peer->messages = metric_series(METRIC_MESSAGES, name);
-		peer->message_bytes = metric_series(METRIC_MESSAGE_BYTES, name);
-		peer->refused = metric_series(METRIC_REFUSED, name);
-		peer->deferred = metric_series(METRIC_DEFERRED, name);
-		peer->duplicates = metric_series(METRIC_DUPLICATES, name);
-		peer->restamped = metric_series(METRIC_RESTAMPED, name);
-		peer->same_id = metric_series(METRIC_SAME_ID, name);
-		peer->stray = metric_series(METRIC_STRAY, name);
-	}
-	*peersp = peers;
-	return 0;
-}
-
-void
-peers_free(struct peers *peers)
-{
-	free(peers);
-}
 
 static BIO *
 name_text(const X509_NAME *name)
@@ -190,11 +150,11 @@ peers_match(struct peers *peers, X509 *certificate, struct peer **peerp)
 
 	rc = claim_init(&claim, certificate);
 	for (size_t i = 0; rc == 0 && i < peers->count; i++) {
-		if (!peer_match(peers->at[i].config, &claim))
+		if (!peer_match(peers->at[i]->config, &claim))
 			continue;
 		if (found)
 			rc = PEERS_SEVERAL;
-		found = &peers->at[i];
+		found = peers->at[i];
 	}
 	claim_fini(&claim);
 	if (rc)
@@ -246,7 +206,7 @@ peers_tell_days(struct peers *peers, const struct tls_identity *own)
 			tell_end("broker", own, days);
 	}
 	for (size_t i = 0; i < peers->count; i++) {
-		struct peer *peer = &peers->at[i];
+		struct peer *peer = peers->at[i];
 
 		if (!peer->certificate_days)
 			continue;
@@ -255,39 +215,4 @@ peers_tell_days(struct peers *peers, const struct tls_identity *own)
 		if (daily && days <= PEERS_PARTNER_SOON)
 			tell_end(peer->config->name, &peer->last, days);
 	}
-}
-
-struct peer *
-peers_at(struct peers *peers, size_t index)
-{
-	return &peers->at[index];
-}
-
-struct peer *
-peers_find(struct peers *peers, const char *name)
-{
-	for (size_t i = 0; i < peers->count; i++) {
-		if (strcmp(peers->at[i].config->name, name) == 0)
-			return &peers->at[i];
-	}
-	return NULL;
-}
-
-size_t
-peers_count(const struct peers *peers)
-{
-	return peers->count;
-}
-
-bool
-peer_charge_junk(struct peer *peer, uint64_t bytes, uint64_t now_us)
-{
-	uint64_t hour = now_us / ((uint64_t)3600 * 1000000);
-
-	if (hour != peer->junk_hour) {
-		peer->junk_hour = hour;
-		peer->junk_bytes = 0;
-	}
-	peer->junk_bytes = bytes > UINT64_MAX - peer->junk_bytes ? UINT64_MAX : peer->junk_bytes + bytes;
-	return peer->junk_bytes > peer->config->junk_quota;
 }

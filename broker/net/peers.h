@@ -13,9 +13,12 @@
 #include "broker/net/changes.h"
 #include "broker/net/tls.h"
 
-/* The run-time side of one configured peer. On the loop thread only. */
+/* The run-time side of one peer, at one address for the life of the process. On the loop thread only. */
 struct peer {
+	/* Of the present configuration: another after peers_reconfigure, so nothing of it is kept beyond a callback without holding the
+	 * configuration, and no worker looks through it. Never NULL: one that is not configured (any more) may do nothing. */
 	const struct config_peer *config;
+	char *name; /* as long as the peer */
 	unsigned connections;
 	unsigned polls;		  /* requests of the pull API that wait for something to list */
 	uint64_t last_seen_us;	  /* wall; 0: never */
@@ -26,13 +29,25 @@ struct peer {
 	struct changes silence; /* likewise */
 	struct metric_series *messages, *message_bytes, *refused, *deferred, *duplicates, *restamped,
 	    *same_id, *stray, *certificate_days;
+	struct config_peer gone; /* what ${config} is while it is not configured */
 };
 
 struct peers;
 
-/* ${config} outlives them. */
+/* Holds ${config}. */
 int peers_new(struct peers **peersp, const struct config *config) __attribute__((warn_unused_result));
 void peers_free(struct peers *peers);
+
+/*
+ * Go by another configuration, in two steps: the first makes all that the second needs, and may fail with -ENOMEM; the second cannot fail. Peers keep
+ * their addresses by name; one that is not in ${config} is no certificate's from then on, and has its rights again with its next appearance.
+ * The second takes a hold on ${config} and releases that on the one before.
+ */
+int peers_prepare(struct peers *peers, const struct config *config) __attribute__((warn_unused_result));
+void peers_reconfigure(struct peers *peers, const struct config *config);
+
+/* Whether ${peer} is in the present configuration. */
+bool peer_configured(const struct peer *peer);
 
 /* Outcomes of peers_match beside 0 and -errno. */
 enum {

@@ -173,6 +173,56 @@ test_spki_and_several(void **state)
 	certificate_fini(&two);
 }
 
+/* By name a peer is the same across configurations; while it is in none its certificate is nobody's and it may do nothing. */
+static void
+test_reconfigure(void **state)
+{
+	const struct config_identity x = { IDENTITY_SUBJECT, "CN=Test root", "CN=x", { 0 } },
+				     y = { IDENTITY_SUBJECT, "CN=Test root", "CN=y", { 0 } };
+	const struct config_peer both[] = { { .name = "y", .identities = &y, .identity_count = 1 },
+		{ .name = "x", .identities = &x, .identity_count = 1, .may_send = true } };
+	const struct config_peer later[] = { { .name = "z" },
+		{ .name = "y", .identities = &y, .identity_count = 1, .max_size = 7 } };
+	const struct config one = { .peers = both, .peer_count = 2 },
+			    two = { .peers = later, .peer_count = 2 };
+	struct peer *peer_x, *peer_y, *peer = NULL;
+	struct certificate certificate;
+	struct peers *peers;
+
+	(void)state;
+	certificate_make(&certificate, &(struct certificate_options){ .name = "x" }, &root);
+	assert_int_equal(peers_new(&peers, &one), 0);
+	peer_x = peers_find(peers, "x");
+	peer_y = peers_find(peers, "y");
+	assert_ptr_equal(peers_at(peers, 0), peer_y);
+	assert_true(peer_x->config->may_send);
+	assert_null(peers_find(peers, "z"));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(peers_prepare(peers, &two), 0);
+		assert_int_equal(peers_match(peers, certificate.x509, &peer), 0);
+		assert_ptr_equal(peer, peer_x);
+		peers_reconfigure(peers, &two);
+		assert_int_equal(peers_count(peers), 2);
+		assert_int_equal(peers_match(peers, certificate.x509, &peer), PEERS_NONE);
+		assert_null(peers_find(peers, "x"));
+		assert_false(peer_configured(peer_x));
+		assert_string_equal(peer_x->config->name, "x");
+		assert_false(peer_x->config->may_send);
+		assert_ptr_equal(peers_at(peers, 1), peer_y);
+		assert_int_equal(peer_y->config->max_size, 7);
+		assert_true(peer_configured(peers_find(peers, "z")));
+		assert_int_equal(peers_prepare(peers, &two), 0); /* and then another is switched to */
+		assert_int_equal(peers_prepare(peers, &one), 0);
+		peers_reconfigure(peers, &one);
+		assert_ptr_equal(peers_find(peers, "x"), peer_x);
+		assert_true(peer_x->config->may_send);
+		assert_int_equal(peer_y->config->max_size, 0);
+		assert_null(peers_find(peers, "z"));
+	}
+	peers_free(peers);
+	certificate_fini(&certificate);
+}
+
 static void
 test_junk(void **state)
 {
@@ -209,6 +259,7 @@ main(void)
 		cmocka_unit_test(test_long_subject_is_not_cut),
 		cmocka_unit_test(test_san),
 		cmocka_unit_test(test_spki_and_several),
+		cmocka_unit_test(test_reconfigure),
 		cmocka_unit_test(test_junk),
 		cmocka_unit_test(test_days),
 	};
