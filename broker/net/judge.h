@@ -29,14 +29,15 @@ void link_judge_free(struct link_judge *judge);
 /*
  * Judge all links that are open now, of all listeners, from the next turn on. While it goes on, a further call begins anew. ${done}
  * (may be NULL) is called once all are judged, with how many were judged and how many of them dropped; a call that begins anew replaces
- * that of the one before, which is not called.
+ * that of the one before, which is not called. The array is copied; a listener that is freed meanwhile must be left out by a further call
+ * before it is freed. -ENOMEM: nothing is judged, and ${done} not called.
  */
-void links_judge(struct link_judge *judge, struct listener *const *listeners, size_t count,
-    void (*done)(void *arg, size_t judged, size_t dropped), void *arg);
+int links_judge(struct link_judge *judge, struct listener *const *listeners, size_t count,
+    void (*done)(void *arg, size_t judged, size_t dropped), void *arg) __attribute__((warn_unused_result));
 
 /*
  * A dialled link, judged under ${client} (the context of today): dropped like the others when the server's certificate is no longer good. True:
- * it lives. Few links, so at once; for who owns the diallers, after a reload and every JUDGE_EVERY_S.
+ * it lives, or is still in its handshake (cancel tries that began before a reload). Few links, so at once; for who owns the diallers, after a reload and every JUDGE_EVERY_S.
  */
 bool link_judge_dialled(struct link *link, struct tls_context *client);
 

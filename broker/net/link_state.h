@@ -66,6 +66,7 @@ struct link {
 	void *arg;	   /* the door's; NULL until opened() */
 	const char *why;   /* the alert that ended it; NULL: none */
 	uint64_t id, opened_us, bytes_in, bytes_out, bytes_dropped;
+	uint64_t judged;       /* the round of judge.c that looked at it last */
 	uint64_t shaken_by_us; /* when a handshake must have ended */
 	struct event on_read, on_write, soon;
 	struct deadline guard; /* the state's own */
@@ -99,6 +100,7 @@ void owner_fini(struct link_owner *owner);
 /* Calls ${each} for each link that was opened and is not CLOSED; it may close or drop it. */
 void owner_each(struct link_owner *owner, void (*each)(void *arg, struct link *link), void *arg);
 struct link_owner *listener_owner(struct listener *listener);
+struct peer *listener_plain_peer(const struct listener *listener); /* NULL: it is not plain, or nobody may use it */
 struct dialler;
 struct link_owner *dialler_owner(struct dialler *dialler);
 
@@ -139,6 +141,8 @@ void link_tell_opened(struct link *link);
 void link_tell_closed(struct link *link);
 void link_tell_refused(struct link *link, const char *reason, const struct tls_identity *identity);
 void link_tell_unknown(struct link *link, const struct tls_identity *identity, const char *why);
+/* ${identity} NULL: no certificate is concerned. */
+void link_tell_judged(struct link *link, const char *why, const struct tls_identity *identity);
 void link_tell_crowd(struct link *link, const struct peer *peer);
 
 /* link_transport.c: TLS or not. */

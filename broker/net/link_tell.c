@@ -183,3 +183,17 @@ link_tell_crowd(struct link *link, const struct peer *peer)
 	log_u64(&line, "limit", peer->config->max_connections);
 	log_commit(&line);
 }
+
+void
+link_tell_judged(struct link *link, const char *why, const struct tls_identity *identity)
+{
+	struct log_line line;
+
+	log_begin(&line, EVENT_LINK_JUDGED_OUT);
+	log_who(&line, link);
+	log_where(&line, link);
+	log_text(&line, "why", why);
+	if (identity)
+		log_identity(&line, identity);
+	log_commit(&line);
+}

@@ -380,6 +380,12 @@ listener_each(struct listener *listener, void (*each)(void *arg, struct link *li
 	owner_each(&listener->owner, each, arg);
 }
 
+struct peer *
+listener_plain_peer(const struct listener *listener)
+{
+	return listener->plain ? listener->plain_peer : NULL;
+}
+
 struct link_owner *
 listener_owner(struct listener *listener)
 {
