@@ -12,6 +12,7 @@
 #include <event2/event_struct.h>
 
 #include "broker/base/metrics.h"
+#include "broker/net/bounces.h"
 #include "broker/net/deadline.h"
 #include "broker/net/link.h"
 #include "broker/net/refusals.h"
@@ -45,6 +46,7 @@ struct link_owner {
 	struct tls_context *tls;       /* a listener's, of today; open links may come from an earlier one */
 	struct peers *peers;	       /* who may be behind accepted ones */
 	struct refusals *refusals;     /* of certificates and handshakes; a listener's */
+	struct bounces bounces;	       /* a dialler's: its connections, as the log tells them */
 	struct link *links;
 	size_t count;			   /* links that are not CLOSED */
 	size_t known;			   /* of them, those that were opened */
@@ -87,7 +89,7 @@ struct link {
 	bool above;	     /* waiting was above the low-water mark */
 	uint64_t mark;	     /* output up to here (bytes_out + waiting, then)... */
 	uint64_t mark_by_us; /* ...must have left by then */
-	bool untold;	     /* refused like others before it: no line of its own */
+	bool untold;	     /* like others before it, refused or opened: no line of its own */
 	char address[64];
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The log lines of a link's life: opened, refused, closed. Accepted links are told by listener and peer, dialled ones by destination; of what
- * a dialled one fails at nothing is told here: its owner knows whether it is news.
+ * a dialled one fails at nothing is told here: its owner knows whether it is news. Of a peer or a destination that connects over and over not
+ * every connection is told (bounces.h), but all are counted.
  */
 #include <string.h>
 #include <time.h>
@@ -50,16 +51,56 @@ log_identity(struct log_line *line, const struct tls_identity *identity)
 	log_time(line, "not_after", identity->not_after);
 }
 
+static struct bounces *
+bounces_of(struct link *link)
+{
+	return link->peer ? &link->peer->bounces : &link->owner->bounces;
+}
+
+static void
+count_opened(const struct link *link)
+{
+	if (link->peer)
+		metric_add(metric_series(METRIC_CONNECTED, link->peer->config->name), 1);
+	else
+		metric_add(metric_series(METRIC_DIALLED, link->owner->name), 1);
+}
+
+/* Whether a link that opened without a line ends without one, too: not when we had a reason to end it. */
+static bool
+ends_untold(const struct link *link)
+{
+	if (!link->untold)
+		return false;
+	switch (link->end) {
+	case LINK_CLOSED_BY_PEER:
+	case LINK_RESET:
+	case LINK_CLOSED_BY_US:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void
 link_tell_opened(struct link *link)
 {
 	struct tls_identity identity;
 	X509 *certificate = link->ssl ? SSL_get0_peer_certificate(link->ssl) : NULL;
+	uint64_t again = 0;
 	struct log_line line;
 
+	count_opened(link);
+	link->untold = !bounces_tell(bounces_of(link), loop_now_us(link_loop(link)));
+	if (link->untold)
+		return;
 	log_begin(&line, link->owner->outward ? EVENT_DIALLED : EVENT_CONNECTED);
 	log_who(&line, link);
 	log_where(&line, link);
+	if (link->owner->outward) /* a peer's are told by presence.c */
+		again = bounces_take(&link->owner->bounces);
+	if (again)
+		log_u64(&line, "again", again);
 	log_text(&line, "tls", link->ssl ? SSL_get_version(link->ssl) : "none");
 	if (link->ssl)
 		log_text(&line, "cipher", SSL_get_cipher_name(link->ssl));
@@ -105,6 +146,9 @@ link_tell_closed(struct link *link)
 		tell_unauthenticated(link);
 		return;
 	}
+	metric_add(metric_series(METRIC_DISCONNECTED, link_end_name(link->end)), 1);
+	if (ends_untold(link))
+		return;
 	log_begin(&line, EVENT_DISCONNECTED);
 	log_who(&line, link);
 	log_where(&line, link);

@@ -10,6 +10,7 @@
 
 #include "broker/base/config.h"
 #include "broker/base/metrics.h"
+#include "broker/net/bounces.h"
 #include "broker/net/changes.h"
 #include "broker/net/tls.h"
 
@@ -26,6 +27,7 @@ struct peer {
 	uint64_t junk_bytes;	  /* refused in the current hour */
 	uint64_t junk_hour;
 	uint64_t heard_us;	/* monotonic: its last message, or when we began to listen; of presence.c */
+	struct bounces bounces; /* its connections, as the log tells them */
 	struct changes silence; /* likewise */
 	struct metric_series *messages, *message_bytes, *refused, *deferred, *duplicates, *restamped,
 	    *same_id, *stray, *certificate_days;

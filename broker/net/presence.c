@@ -410,6 +410,21 @@ summarise(struct presence *presence, uint64_t now_us)
 	}
 }
 
+/* Connections that had no lines. */
+static void
+tell_bounced(struct peer *peer, uint64_t now_us)
+{
+	uint64_t again = bounces_owed(&peer->bounces, now_us);
+	struct log_line line;
+
+	if (again == 0)
+		return;
+	log_begin(&line, EVENT_BOUNCED);
+	log_text(&line, "peer", peer->config->name);
+	log_u64(&line, "again", again);
+	log_commit(&line);
+}
+
 void
 presence_tick(struct presence *presence)
 {
@@ -419,6 +434,7 @@ presence_tick(struct presence *presence)
 	for (size_t i = 0; i < peers; i++) {
 		struct peer *peer = peers_at(presence->options.peers, i);
 
+		tell_bounced(peer, now_us);
 		look_at_peer(presence, peer, now_us);
 		if (!changes_calm(&peer->silence, now_us))
 			continue;

@@ -6,6 +6,8 @@
  * meanwhile; one line for all of them every five minutes while there is any (still-down); of one that flaps that line only, after one that says so
  * (flapping), until it has been still (changes.h). Metrics follow every change.
  *
+ * Connections of a peer that had no lines of their own (bounces.h) are told here by their number.
+ *
  * At the start all destinations are up and all peers just heard: the first that is told of a destination is that it is down. On the loop
  * thread, or any one thread. Reasons are words of ours and of the network, never of a message.
  */
@@ -43,5 +45,5 @@ void presence_forget(struct presence *presence, const char *destination);
 /* ${peer} sent a message, whatever was answered. Cheap. */
 void presence_heard(struct presence *presence, struct peer *peer);
 
-/* To be called every second or so: who has fallen silent, who has calmed down, the summary. */
+/* To be called every second or so: who has fallen silent, who has calmed down, who bounced, the summary. */
 void presence_tick(struct presence *presence);

@@ -250,6 +250,21 @@ test_silence_not_asked_any_more(void **state)
 	assert_int_equal(lines(scene, "\n"), 1);
 }
 
+/* Connections that had no lines are told by their number, once. */
+static void
+test_bounces(void **state)
+{
+	struct scene *scene = *state;
+	struct peer *labo = peers_at(scene->peers, 1);
+
+	for (unsigned i = 0; i < 1000; i++)
+		(void)bounces_tell(&labo->bounces, now_us);
+	pass(scene, HOUR);
+	read_log(scene);
+	assert_int_equal(lines(scene, " bounced peer=labo again=980\n"), 1);
+	assert_int_equal(lines(scene, "\n"), 1);
+}
+
 /* Sixty down at once: each has its line, the summary is one and names some, and its bound holds for the longest names. */
 static void
 test_many(void **state)
@@ -290,6 +305,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_calm_and_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silence_not_asked_any_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bounces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
 
