@@ -488,16 +488,16 @@ trace_well(struct trace *trace)
 	return well;
 }
 
-/* The reading connection, locked: give it back with unlock_reader whatever the answer. */
-static int
-lock_reader(struct trace *trace)
+int
+trace_lock_reader(struct trace *trace, struct trace_reader **readerp)
 {
 	pthread_mutex_lock(&trace->read);
+	*readerp = &trace->reader;
 	return trace_reader_open(&trace->reader, trace->path);
 }
 
-static void
-unlock_reader(struct trace *trace, int result)
+void
+trace_unlock_reader(struct trace *trace, int result)
 {
 	if (result < 0)
 		trace_reader_close(&trace->reader); /* it may be what is wrong */
@@ -507,64 +507,6 @@ unlock_reader(struct trace *trace, int result)
 	pthread_mutex_lock(&trace->state);
 	trace->broken = true; /* the thread makes it anew */
 	pthread_mutex_unlock(&trace->state);
-}
-
-int
-trace_show(struct trace *trace, uint64_t seq, struct arena *arena, struct trace_message *message,
-    const struct trace_hop **recordp)
-{
-	int r = lock_reader(trace);
-
-	if (!r)
-		r = trace_reader_show(&trace->reader, seq, arena, message, recordp);
-	unlock_reader(trace, r);
-	return r;
-}
-
-int
-trace_list(struct trace *trace, const uint64_t *seqs, size_t count, struct arena *arena,
-    struct trace_message *messages)
-{
-	int r = lock_reader(trace);
-
-	if (!r)
-		r = trace_reader_list(&trace->reader, seqs, count, arena, messages);
-	unlock_reader(trace, r);
-	return r;
-}
-
-int
-trace_search(struct trace *trace, const struct trace_query *query, struct arena *arena,
-    struct trace_message *messages, size_t max, size_t *countp)
-{
-	int r = lock_reader(trace);
-
-	if (!r)
-		r = trace_reader_search(&trace->reader, query, arena, messages, max, countp);
-	unlock_reader(trace, r);
-	return r;
-}
-
-int
-trace_trouble(struct trace *trace, const char *destination, struct arena *arena, struct trace_hop *hop)
-{
-	int r = lock_reader(trace);
-
-	if (!r)
-		r = trace_reader_trouble(&trace->reader, destination, arena, hop);
-	unlock_reader(trace, r);
-	return r;
-}
-
-int
-trace_dump(struct trace *trace, struct buffer *out)
-{
-	int r = lock_reader(trace);
-
-	if (!r)
-		r = trace_reader_dump(&trace->reader, out);
-	unlock_reader(trace, r);
-	return r;
 }
 
 uint64_t

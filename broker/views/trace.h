@@ -74,11 +74,13 @@ struct trace_message {
 	const char *fault_text; /* the fault's sentence, never a value */
 	uint64_t frame_size, frame_offset;
 	uint64_t document_count; /* in all; ${documents} may be fewer */
+	uint64_t origin;	 /* of a replay: the message it is once more; else 0 */
 	/* Only by trace_show: */
 	const struct trace_document *documents;
 	size_t documents_given;
-	const struct trace_hop *hops; /* by record */
+	const struct trace_hop *hops; /* by record, replays of it included */
 	size_t hop_count;
+	const struct trace_hop *replay; /* of a replay: who wanted it and why, where to; else NULL */
 };
 
 /*
@@ -126,6 +128,39 @@ struct trace_query {
 /* Up to ${max} messages, newest first, into ${messages}; *${countp} says how many. Reads at most as many rows as fit in a second. */
 int trace_search(struct trace *trace, const struct trace_query *query, struct arena *arena,
     struct trace_message *messages, size_t max, size_t *countp) __attribute__((warn_unused_result));
+
+/* Accepted messages in the order of the journal, replays left out: what to look for. NULL and 0 mean any. */
+struct trace_span {
+	uint64_t since_us, until_us; /* journal time, from and before */
+	const char *peer;
+	const char *msg_type;	 /* "ORU^R01" or "ORU" */
+	const char *destination; /* it was routed there */
+	uint64_t after, last;	 /* behind ${after}, not behind ${last} */
+};
+
+/*
+ * Up to ${max} messages of ${span} into ${messages}; *${countp} says how many. *${nextp} is 0 when there are no more, else the ${after} to go
+ * on with: the time for one answer is bounded, so there may be more also when none was found.
+ */
+int trace_pick(struct trace *trace, const struct trace_span *span, struct arena *arena,
+    struct trace_message *messages, size_t max, size_t *countp, uint64_t *nextp)
+    __attribute__((warn_unused_result));
+
+/*
+ * What was rejected at ${destination}, became a dead letter or was dropped there, and was not replayed there since: up to ${max} outcomes
+ * recorded not behind ${last} (0: any) of messages behind ${after}, in the order of the messages.
+ */
+int trace_dead(struct trace *trace, const char *destination, uint64_t after, uint64_t last,
+    struct arena *arena, struct trace_hop *hops, size_t max, size_t *countp)
+    __attribute__((warn_unused_result));
+
+/* What is known of a message at one destination, its replays included. */
+struct trace_past {
+	struct trace_hop acknowledged; /* the newest acceptance there; record 0: none */
+	uint64_t replay;	       /* its newest replay there, 0: none */
+};
+int trace_past(struct trace *trace, uint64_t origin, const char *destination, struct arena *arena,
+    struct trace_past *past) __attribute__((warn_unused_result));
 
 /* The newest rejection or dead letter of ${destination} into ${hop}. 0, TRACE_ABSENT, -errno. */
 int trace_trouble(struct trace *trace, const char *destination, struct arena *arena, struct trace_hop *hop)

@@ -13,12 +13,6 @@
 
 #define PROGRESS_STEPS 4000 /* virtual machine steps between two looks at the clock */
 
-#define MESSAGE_COLUMNS                                                                                      \
-	"seq, time, type, flags, answer, mode, parked, size, sha256, peer, establishment, listener, "        \
-	"msg_type, msg_event, control, version, processing, application, facility, to_application, "         \
-	"to_facility, charset, charset_used, charset_reason, destinations, routes, leniencies, fault, "      \
-	"fault_path, fault_text, frame_size, frame_offset, documents"
-#define HOP_COLUMNS	 "record, ref, time, type, flags, outcome, destination, who, code, text, what"
 #define DOCUMENT_COLUMNS "n, media, code, system, size"
 
 static int
@@ -54,8 +48,8 @@ trace_reader_close(struct trace_reader *reader)
 	reader->db = NULL;
 }
 
-static int
-prepare(struct trace_reader *reader, const char *sql, sqlite3_stmt **statementp)
+int
+trace_reader_prepare(struct trace_reader *reader, const char *sql, sqlite3_stmt **statementp)
 {
 	reader->deadline_us = clock_mono_us() + (uint64_t)TRACE_READ_MS * 1000;
 	return trace_errno(sqlite3_prepare_v2(reader->db, sql, -1, statementp, NULL));
@@ -90,8 +84,8 @@ next_text(struct columns *columns)
 	return copy ? copy : "";
 }
 
-static int
-read_message(sqlite3_stmt *statement, struct arena *arena, struct trace_message *m)
+int
+trace_message_read(sqlite3_stmt *statement, struct arena *arena, struct trace_message *m)
 {
 	struct columns columns = { .statement = statement, .arena = arena };
 
@@ -128,11 +122,12 @@ read_message(sqlite3_stmt *statement, struct arena *arena, struct trace_message 
 	m->frame_size = next_number(&columns);
 	m->frame_offset = next_number(&columns);
 	m->document_count = next_number(&columns);
+	m->origin = next_number(&columns);
 	return columns.no_room ? -ENOMEM : 0;
 }
 
-static int
-read_hop(sqlite3_stmt *statement, struct arena *arena, struct trace_hop *hop)
+int
+trace_hop_read(sqlite3_stmt *statement, struct arena *arena, struct trace_hop *hop)
 {
 	struct columns columns = { .statement = statement, .arena = arena };
 
@@ -155,14 +150,16 @@ static int
 find_message(struct trace_reader *reader, uint64_t seq, struct arena *arena, struct trace_message *message)
 {
 	sqlite3_stmt *s = NULL;
-	int r = prepare(reader, "SELECT " MESSAGE_COLUMNS " FROM message WHERE seq = ?", &s), rc;
+	int r = trace_reader_prepare(
+		reader, "SELECT " TRACE_MESSAGE_COLUMNS " FROM message WHERE seq = ?", &s),
+	    rc;
 
 	if (r)
 		return r;
 	sqlite3_bind_int64(s, 1, (int64_t)seq);
 	rc = sqlite3_step(s);
 	if (rc == SQLITE_ROW)
-		r = read_message(s, arena, message);
+		r = trace_message_read(s, arena, message);
 	else
 		r = rc == SQLITE_DONE ? TRACE_ABSENT : trace_errno(rc);
 	sqlite3_finalize(s);
@@ -174,14 +171,15 @@ find_hop(struct trace_reader *reader, uint64_t record, struct arena *arena, cons
 {
 	struct trace_hop *hop = arena_calloc(arena, 1, sizeof(*hop));
 	sqlite3_stmt *s = NULL;
-	int r = prepare(reader, "SELECT " HOP_COLUMNS " FROM hop WHERE record = ?", &s), rc;
+	int r = trace_reader_prepare(reader, "SELECT " TRACE_HOP_COLUMNS " FROM hop WHERE record = ?", &s),
+	    rc;
 
 	if (r)
 		return r;
 	sqlite3_bind_int64(s, 1, (int64_t)record);
 	rc = sqlite3_step(s);
 	if (rc == SQLITE_ROW)
-		r = hop ? read_hop(s, arena, hop) : -ENOMEM;
+		r = hop ? trace_hop_read(s, arena, hop) : -ENOMEM;
 	else
 		r = rc == SQLITE_DONE ? TRACE_ABSENT : trace_errno(rc);
 	sqlite3_finalize(s);
@@ -199,8 +197,8 @@ read_hops(struct trace_reader *reader, struct arena *arena, struct trace_message
 
 	if (!hops)
 		return -ENOMEM;
-	r = prepare(reader,
-	    "SELECT * FROM (SELECT " HOP_COLUMNS
+	r = trace_reader_prepare(reader,
+	    "SELECT * FROM (SELECT " TRACE_HOP_COLUMNS
 	    " FROM hop WHERE ref = ? ORDER BY record DESC LIMIT ?) ORDER BY record",
 	    &s);
 	if (r)
@@ -208,7 +206,7 @@ read_hops(struct trace_reader *reader, struct arena *arena, struct trace_message
 	sqlite3_bind_int64(s, 1, (int64_t)message->seq);
 	sqlite3_bind_int64(s, 2, TRACE_HOPS_MAX);
 	while (!r && (rc = sqlite3_step(s)) == SQLITE_ROW && count < TRACE_HOPS_MAX)
-		r = read_hop(s, arena, &hops[count++]);
+		r = trace_hop_read(s, arena, &hops[count++]);
 	if (!r)
 		r = trace_errno(rc);
 	sqlite3_finalize(s);
@@ -229,7 +227,7 @@ read_documents(struct trace_reader *reader, struct arena *arena, struct trace_me
 
 	if (!documents)
 		return -ENOMEM;
-	r = prepare(
+	r = trace_reader_prepare(
 	    reader, "SELECT " DOCUMENT_COLUMNS " FROM document WHERE seq = ? ORDER BY n", &columns.statement);
 	if (r)
 		return r;
@@ -272,6 +270,8 @@ trace_reader_show(struct trace_reader *reader, uint64_t seq, struct arena *arena
 	}
 	if (r)
 		return r;
+	if (message->origin && (r = find_hop(reader, message->seq, arena, &message->replay)) < 0)
+		return r;
 	if ((r = read_documents(reader, arena, message)) != 0)
 		return r;
 	return read_hops(reader, arena, message);
@@ -282,7 +282,8 @@ trace_reader_list(struct trace_reader *reader, const uint64_t *seqs, size_t coun
     struct trace_message *messages)
 {
 	sqlite3_stmt *s = NULL;
-	int r = prepare(reader, "SELECT " MESSAGE_COLUMNS " FROM message WHERE seq = ?", &s);
+	int r =
+	    trace_reader_prepare(reader, "SELECT " TRACE_MESSAGE_COLUMNS " FROM message WHERE seq = ?", &s);
 
 	for (size_t i = 0; !r && i < count; i++) {
 		int rc;
@@ -290,7 +291,7 @@ trace_reader_list(struct trace_reader *reader, const uint64_t *seqs, size_t coun
 		messages[i] = (struct trace_message){ 0 };
 		sqlite3_bind_int64(s, 1, (int64_t)seqs[i]);
 		rc = sqlite3_step(s);
-		r = rc == SQLITE_ROW ? read_message(s, arena, &messages[i]) : trace_errno(rc);
+		r = rc == SQLITE_ROW ? trace_message_read(s, arena, &messages[i]) : trace_errno(rc);
 		sqlite3_reset(s);
 	}
 	sqlite3_finalize(s);
@@ -298,9 +299,15 @@ trace_reader_list(struct trace_reader *reader, const uint64_t *seqs, size_t coun
 }
 
 static void
-bind_text(sqlite3_stmt *s, int index, struct span text)
+bind_span(sqlite3_stmt *s, int index, struct span text)
 {
 	sqlite3_bind_text(s, index, text.ptr ? (const char *)text.ptr : "", (int)text.len, SQLITE_TRANSIENT);
+}
+
+void
+trace_bind_text(sqlite3_stmt *s, int index, const char *text)
+{
+	bind_span(s, index, span_str(text));
 }
 
 /* "ORU^R01" is asked as two columns. Either form of a control id finds it: as it is shown, or as it was received. */
@@ -313,12 +320,12 @@ bind_query(sqlite3_stmt *s, const struct trace_query *query)
 
 	buffer_init(&shown, 4096);
 	printable_append(&shown, span_str(query->control), TRACE_TEXT_MAX);
-	bind_text(s, 1, buffer_span(&shown));
+	bind_span(s, 1, buffer_span(&shown));
 	buffer_fini(&shown);
-	bind_text(s, 2, span_str(query->control));
-	bind_text(s, 3, span_str(query->peer));
-	bind_text(s, 4, caret ? span_cut(type, 0, (size_t)(caret - query->msg_type)) : type);
-	bind_text(s, 5, caret ? span_str(caret + 1) : SPAN_EMPTY);
+	bind_span(s, 2, span_str(query->control));
+	bind_span(s, 3, span_str(query->peer));
+	bind_span(s, 4, caret ? span_cut(type, 0, (size_t)(caret - query->msg_type)) : type);
+	bind_span(s, 5, caret ? span_str(caret + 1) : SPAN_EMPTY);
 	sqlite3_bind_int64(s, 6, (int64_t)query->since_us);
 	sqlite3_bind_int64(s, 7, query->before_seq ? (int64_t)query->before_seq : INT64_MAX);
 	sqlite3_bind_int(s, 8, query->refused);
@@ -329,20 +336,20 @@ trace_reader_search(struct trace_reader *reader, const struct trace_query *query
     struct trace_message *messages, size_t max, size_t *countp)
 {
 	/* Two texts, so that a control id is looked for by its index and everything else in order from the newest. */
-	static const char by_control[] =
-	    "SELECT " MESSAGE_COLUMNS " FROM message WHERE control IN (?1, ?2) AND (?3 = '' OR peer = ?3)"
-	    " AND (?4 = '' OR msg_type = ?4) AND (?5 = '' OR msg_event = ?5)"
-	    " AND time >= ?6 AND seq < ?7 AND (?8 = 0 OR type <> 1)"
-	    " ORDER BY seq DESC LIMIT ?9";
+	static const char by_control[] = "SELECT " TRACE_MESSAGE_COLUMNS
+					 " FROM message WHERE control IN (?1, ?2) AND (?3 = '' OR peer = ?3)"
+					 " AND (?4 = '' OR msg_type = ?4) AND (?5 = '' OR msg_event = ?5)"
+					 " AND time >= ?6 AND seq < ?7 AND (?8 = 0 OR type <> 1)"
+					 " ORDER BY seq DESC LIMIT ?9";
 	static const char newest[] =
-	    "SELECT " MESSAGE_COLUMNS " FROM message WHERE seq < ?7 AND (?3 = '' OR peer = ?3)"
+	    "SELECT " TRACE_MESSAGE_COLUMNS " FROM message WHERE seq < ?7 AND (?3 = '' OR peer = ?3)"
 	    " AND (?4 = '' OR msg_type = ?4) AND (?5 = '' OR msg_event = ?5)"
 	    " AND time >= ?6 AND (?8 = 0 OR type <> 1)"
 	    " ORDER BY seq DESC LIMIT ?9";
 	bool has_control = query->control && query->control[0];
 	sqlite3_stmt *s = NULL;
 	size_t count = 0;
-	int r = prepare(reader, has_control ? by_control : newest, &s), rc = SQLITE_DONE;
+	int r = trace_reader_prepare(reader, has_control ? by_control : newest, &s), rc = SQLITE_DONE;
 
 	*countp = 0;
 	if (r)
@@ -350,7 +357,7 @@ trace_reader_search(struct trace_reader *reader, const struct trace_query *query
 	bind_query(s, query);
 	sqlite3_bind_int64(s, 9, (int64_t)max);
 	while (!r && count < max && (rc = sqlite3_step(s)) == SQLITE_ROW)
-		r = read_message(s, arena, &messages[count++]);
+		r = trace_message_read(s, arena, &messages[count++]);
 	if (!r && rc != SQLITE_INTERRUPT) /* out of time: what was found so far */
 		r = trace_errno(rc);
 	sqlite3_finalize(s);
@@ -363,18 +370,18 @@ trace_reader_trouble(
     struct trace_reader *reader, const char *destination, struct arena *arena, struct trace_hop *hop)
 {
 	sqlite3_stmt *s = NULL;
-	int r = prepare(reader,
-		"SELECT " HOP_COLUMNS
-		" FROM hop WHERE destination = ? AND outcome > 1 ORDER BY record DESC LIMIT 1",
+	int r = trace_reader_prepare(reader,
+		"SELECT " TRACE_HOP_COLUMNS
+		" FROM hop WHERE destination = ? AND outcome > 1 AND outcome < 4 ORDER BY record DESC LIMIT 1",
 		&s),
 	    rc;
 
 	if (r)
 		return r;
-	bind_text(s, 1, span_str(destination));
+	bind_span(s, 1, span_str(destination));
 	rc = sqlite3_step(s);
 	if (rc == SQLITE_ROW)
-		r = read_hop(s, arena, hop);
+		r = trace_hop_read(s, arena, hop);
 	else
 		r = rc == SQLITE_DONE ? TRACE_ABSENT : trace_errno(rc);
 	sqlite3_finalize(s);
@@ -385,7 +392,7 @@ static int
 dump_table(struct trace_reader *reader, const char *name, const char *sql, struct buffer *out)
 {
 	sqlite3_stmt *s = NULL;
-	int r = prepare(reader, sql, &s), rc = SQLITE_DONE;
+	int r = trace_reader_prepare(reader, sql, &s), rc = SQLITE_DONE;
 
 	reader->deadline_us = 0; /* a dump is asked for by tests and by hand: whole or not at all */
 	while (!r && (rc = sqlite3_step(s)) == SQLITE_ROW) {
@@ -405,12 +412,13 @@ dump_table(struct trace_reader *reader, const char *name, const char *sql, struc
 int
 trace_reader_dump(struct trace_reader *reader, struct buffer *out)
 {
-	int r = dump_table(reader, "message", "SELECT " MESSAGE_COLUMNS " FROM message ORDER BY seq", out);
+	int r =
+	    dump_table(reader, "message", "SELECT " TRACE_MESSAGE_COLUMNS " FROM message ORDER BY seq", out);
 
 	if (!r)
 		r = dump_table(reader, "document",
 		    "SELECT seq, " DOCUMENT_COLUMNS " FROM document ORDER BY seq, n", out);
 	if (!r)
-		r = dump_table(reader, "hop", "SELECT " HOP_COLUMNS " FROM hop ORDER BY record", out);
+		r = dump_table(reader, "hop", "SELECT " TRACE_HOP_COLUMNS " FROM hop ORDER BY record", out);
 	return r;
 }

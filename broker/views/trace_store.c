@@ -20,7 +20,7 @@
 #include "codecs/printable.h"
 
 #define TRACE_APPLICATION 0x4c545243 /* "LTRC": a database of somebody else is not written into */
-#define TRACE_VERSION	  2	     /* raised with every change of the tables or of what a row is made of */
+#define TRACE_VERSION	  3	     /* raised with every change of the tables or of what a row is made of */
 
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
@@ -33,7 +33,7 @@ static const char schema[] =
     " charset_used TEXT NOT NULL, charset_reason TEXT NOT NULL, destinations TEXT NOT NULL,"
     " routes TEXT NOT NULL, leniencies INTEGER NOT NULL, fault INTEGER NOT NULL, fault_path TEXT NOT NULL,"
     " fault_text TEXT NOT NULL, frame_size INTEGER NOT NULL, frame_offset INTEGER NOT NULL,"
-    " documents INTEGER NOT NULL) STRICT;"
+    " documents INTEGER NOT NULL, origin INTEGER NOT NULL) STRICT;"
     "CREATE INDEX message_control ON message(control, seq);"
     "CREATE TABLE document(seq INTEGER NOT NULL, n INTEGER NOT NULL, media TEXT NOT NULL, code TEXT NOT NULL,"
     " system TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY(seq, n)) STRICT, WITHOUT ROWID;"
@@ -41,7 +41,8 @@ static const char schema[] =
     " type INTEGER NOT NULL, flags INTEGER NOT NULL, outcome INTEGER NOT NULL, destination TEXT NOT NULL,"
     " who TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, what TEXT NOT NULL) STRICT;"
     "CREATE INDEX hop_ref ON hop(ref, record);"
-    "CREATE INDEX hop_trouble ON hop(destination, record) WHERE outcome > 1;";
+    "CREATE INDEX hop_trouble ON hop(destination, record) WHERE outcome > 1;"
+    "CREATE INDEX hop_dead ON hop(destination, ref) WHERE outcome > 1;";
 
 enum statement {
 	PUT_MESSAGE,
@@ -54,7 +55,7 @@ enum statement {
 
 static const char *const statement_texts[STATEMENTS] = {
 	[PUT_MESSAGE] = ("INSERT OR REPLACE INTO message "
-			 "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+			 "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
 	[PUT_DOCUMENT] = "INSERT OR REPLACE INTO document VALUES(?,?,?,?,?,?)",
 	[PUT_HOP] = "INSERT OR REPLACE INTO hop VALUES(?,?,?,?,?,?,?,?,?,?,?)",
 	[DROP_DOCUMENTS] = "DELETE FROM document WHERE seq = ?",
@@ -477,6 +478,7 @@ put_message(struct trace_store *store, const struct record_head *head, const str
 	row_number(&row, decision->frame_size);
 	row_number(&row, decision->frame_offset);
 	row_number(&row, facts->document_count);
+	row_number(&row, head->type == RECORD_ACCEPTED ? head->ref : 0);
 	if ((r = row_end(&row)) != 0)
 		return r;
 	return put_documents(store, head->seq, facts);
@@ -495,7 +497,9 @@ put_hop(struct trace_store *store, const struct record_head *head, const struct 
 	row_number(&row, head->type);
 	row_number(&row, head->flags);
 	row_number(&row, (uint64_t)decision->outcome);
-	row_text(&row, decision->destination);
+	/* A replay is a message of its own, and a hop of the one it is once more. */
+	row_text(&row,
+	    head->type == RECORD_ACCEPTED && decision->to_count ? decision->to[0] : decision->destination);
 	row_text(&row, decision->who.len ? decision->who : facts->peer);
 	row_text(&row, decision->code);
 	row_text(&row, decision->text);
@@ -527,6 +531,9 @@ trace_store_put(struct trace_store *store, const struct record *record, struct a
 	}
 	switch (record->head.type) {
 	case RECORD_ACCEPTED:
+		if (record->head.ref && (r = put_hop(store, &record->head, &facts, &decision)) != 0)
+			return r;
+		return put_message(store, &record->head, &facts, &decision);
 	case RECORD_REFUSED:
 	case RECORD_FRAME:
 	case RECORD_STRAY:
