@@ -138,6 +138,14 @@ typedef void core_settled_fn(void *arg, int error);
 void core_settle(struct core *core, size_t number, const char *who, struct settlement *items, size_t count,
     core_settled_fn *done, void *arg);
 
+/* Where message ${seq} stands in ${number}: the latest are known, of what was settled long ago the trace tells. */
+enum core_standing {
+	STANDING_ABSENT = 0,
+	STANDING_WAITING, /* or its outcome is on its way to the disk */
+	STANDING_SETTLED, /* *${outcome} (may be NULL) is filled */
+};
+enum core_standing core_standing(const struct core *core, size_t number, uint64_t seq, enum outcome *outcome);
+
 /* Whether an operator holds destination ${number}: nothing is to be sent there. It survives a restart. */
 bool core_held(const struct core *core, size_t number);
 
@@ -147,6 +155,36 @@ uint64_t core_hold_record(const struct core *core, size_t number);
 /* Journal that ${who} holds or (${held} false) releases destination ${number}, and do so once that is on disk. */
 void core_hold(struct core *core, size_t number, bool held, const char *who, const char *reason,
     core_settled_fn *done, void *arg);
+
+/*
+ * Replay: one message put again into the queue of a destination, behind all that waits there, as a message of its own whose bytes are those of the
+ * first. A replay of a replay is one of the first message.
+ */
+enum replay_result {
+	REPLAY_UNDONE = 0, /* the journal could not take it: see ${error} */
+	REPLAY_DONE,
+	REPLAY_ABSENT,	 /* no accepted message of that sequence, or its bytes are being removed just now */
+	REPLAY_BODILESS, /* its bytes are not kept any more, or damaged */
+	REPLAY_WAITING,	 /* it (or a replay of it) waits there still: nothing to do */
+	REPLAY_MODE,	 /* the other mode: test into production, or the reverse */
+	REPLAY_UNROUTED, /* no route wants it now */
+};
+
+struct replay {
+	uint64_t seq;
+	size_t number; /* where to; CORE_NONE: where the present routes lead */
+	/* Filled before done: */
+	uint64_t new_seq;
+	enum replay_result result;
+};
+
+/*
+ * Replay ${items} in their order for ${who}. What was parked is then taken off there (OUTCOME_DROPPED, "replayed as N"). Subject to the disk
+ * floor as intake is: ${error} is then JOURNAL_FLOOR; -ECANCELED: the broker stops. The items before one with REPLAY_UNDONE are done all the
+ * same. ${items} stay the caller's until done; ${who} and ${reason} are copied.
+ */
+void core_replay_message(struct core *core, struct replay *items, size_t count, const char *who,
+    const char *reason, core_settled_fn *done, void *arg);
 
 /* Journal that ${who} reads ${what} of ${seq} for ${reason}; the content may be given only in done with error 0. */
 void core_access(struct core *core, uint64_t seq, const char *who, const char *what, const char *reason,

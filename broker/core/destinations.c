@@ -359,3 +359,19 @@ core_oldest_us(const struct core *core, size_t number)
 
 	return destination && queue_list(destination->queue, 0, &entry, 1) ? entry.time_s * 1000000 : 0;
 }
+
+enum core_standing
+core_standing(const struct core *core, size_t number, uint64_t seq, enum outcome *outcome)
+{
+	const struct destination *destination = core_at(core, number);
+
+	switch (destination ? queue_state(destination->queue, seq, outcome) : QUEUE_ABSENT) {
+	case QUEUE_WAITING:
+	case QUEUE_SETTLING:
+		return STANDING_WAITING;
+	case QUEUE_SETTLED:
+		return STANDING_SETTLED;
+	default:
+		return STANDING_ABSENT;
+	}
+}

@@ -35,6 +35,7 @@ enum record_flag {
 	RECORD_CARRIED = 1 << 0,  /* written again by retention: same sequence, time, digests */
 	RECORD_BODILESS = 1 << 1, /* the bytes are not here (any more); size and sha256 tell of them */
 	RECORD_PURGED = 1 << 2,
+	RECORD_REPLAYED = 1 << 3, /* of an accepted message: its received bytes are those of record ${ref} */
 };
 
 /* What is known of a record without its content. */
@@ -121,7 +122,8 @@ struct journal_entry {
 	struct span facts;     /* the spans must live until done */
 	struct span decision;
 	struct span body;
-	bool push; /* subject to the disk floor; everything else may use the reserve */
+	bool replayed; /* no body: the received bytes are those of ${ref}, of this size and digest */
+	bool push;     /* subject to the disk floor; everything else may use the reserve */
 };
 
 /*
@@ -141,7 +143,8 @@ int journal_find(struct journal *journal, uint64_t seq, struct journal_place *pl
     __attribute__((warn_unused_result));
 
 /*
- * Read record ${seq} into ${arena}, with its body when ${body}. Checks both checksums. Blocks: not on the loop thread.
+ * Read record ${seq} into ${arena}, with its body when ${body}. Checks both checksums. The body of a replayed message is looked for where it
+ * lies, and its digest checked; when it is not kept any more the head says so (RECORD_BODILESS, RECORD_PURGED). Blocks: not on the loop thread.
  * 0, JOURNAL_ABSENT, JOURNAL_DAMAGED, -errno (-ENOMEM: the arena's ceiling).
  */
 int journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
