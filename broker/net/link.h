@@ -51,6 +51,8 @@ struct link_handler {
 	/* The peer is known; it is NULL for a link that was dialled. Return the door's own state for the link, or NULL to refuse it (it is
 	 * dropped, closed() is not called). The door sets a deadline here: until then it is the limits' idle_ms. */
 	void *(*opened)(struct link *link, struct peer *peer, void *door);
+	/* Bytes are about to be read: the last moment to pause. May be NULL. */
+	void (*before_input)(void *arg);
 	/* Bytes arrived, at most LOOP_SCRATCH: valid during the call. The door takes all of them. Not called once paused or closed. */
 	void (*input)(void *arg, struct span bytes);
 	/* The other side has sent its last byte (close_notify or FIN); we may still answer. Default behaviour if NULL: link_close. */

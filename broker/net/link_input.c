@@ -78,6 +78,11 @@ link_read(struct link *link)
 				link_next_turn(link);
 			break;
 		}
+		if (handler->before_input) {
+			handler->before_input(link->arg);
+			if (link->paused)
+				break;
+		}
 		n = gather(link, scratch, &why);
 		total += n;
 		link->bytes_in += n;
