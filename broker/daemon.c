@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
+#include "broker/base/budget.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
 #include "broker/core/core.h"
@@ -58,11 +59,12 @@ struct daemon {
 	struct judge *judge;
 	struct trace *trace;
 	struct slots slots;
+	struct budget budget;
 	struct admin *admin;
 	struct control *control;
 	struct entrance *entrances;
 	struct listener **listeners;
-	struct loop_timer *tick, *watchdog, *stop;
+	struct loop_timer *tick, *watchdog, *stop, *memory;
 	uint64_t watchdog_ms;
 	unsigned ticks;
 	bool stopping;
@@ -109,6 +111,19 @@ tick(void *arg)
 	if (daemon->ticks++ % CERTIFICATE_TICKS == 0)
 		peers_tell_days(daemon->peers, tls_own(daemon->tls));
 	loop_timer_arm(daemon->tick, TICK_MS);
+}
+
+/* Somebody who waits for memory may go on: in the next turn of the loop. */
+static void
+memory_soon(void *arg)
+{
+	loop_timer_arm(((struct daemon *)arg)->memory, 0);
+}
+
+static void
+memory_turn(void *arg)
+{
+	budget_wake(&((struct daemon *)arg)->budget);
 }
 
 static void
@@ -284,6 +299,7 @@ open_doors(struct daemon *daemon, const char *config_path, struct buffer *errors
 		.peers = daemon->peers,
 		.presence = daemon->presence,
 		.slots = &daemon->slots,
+		.budget = &daemon->budget,
 	};
 	struct control_options control = {
 		.loop = daemon->loop,
@@ -301,6 +317,7 @@ open_doors(struct daemon *daemon, const char *config_path, struct buffer *errors
 	int r = 0;
 
 	slots_init(&daemon->slots, config->limits.large_slots);
+	budget_init(&daemon->budget, config->limits.memory, memory_soon, daemon);
 	for (size_t i = 0; i < config->listener_count && r == 0; i++)
 		r = open_entrance(daemon, i, &context);
 	if (r == 0)
@@ -320,8 +337,9 @@ open_timers(struct daemon *daemon)
 
 	daemon->tick = loop_timer_new(daemon->loop, tick, daemon);
 	daemon->stop = loop_timer_new(daemon->loop, stop_deadline, daemon);
+	daemon->memory = loop_timer_new(daemon->loop, memory_turn, daemon);
 	daemon->watchdog = loop_timer_new(daemon->loop, watchdog, daemon);
-	if (!daemon->tick || !daemon->stop || !daemon->watchdog)
+	if (!daemon->tick || !daemon->stop || !daemon->watchdog || !daemon->memory)
 		return -ENOMEM;
 	loop_timer_arm(daemon->tick, 0);
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
@@ -451,6 +469,7 @@ daemon_free(struct daemon *daemon)
 	loop_timer_free(daemon->tick);
 	loop_timer_free(daemon->watchdog);
 	loop_timer_free(daemon->stop);
+	loop_timer_free(daemon->memory);
 	loop_free(daemon->loop);
 	tls_free(daemon->tls);
 	lock_release(daemon->lock);

@@ -54,6 +54,7 @@ arena_reset(struct arena *a)
 		kept->used = 0;
 	}
 	a->chunks = kept;
+	a->memory = kept ? kept->size : 0;
 	a->used = 0;
 }
 
@@ -78,6 +79,7 @@ arena_alloc(struct arena *a, size_t size)
 		chunk->used = 0;
 		chunk->next = a->chunks;
 		a->chunks = chunk;
+		a->memory += room;
 	}
 	block = chunk->bytes + chunk->used;
 	chunk->used += size;

@@ -16,6 +16,7 @@ struct arena_chunk;
 struct arena {
 	struct arena_chunk *chunks; /* newest first */
 	size_t used;		    /* bytes given out, of all chunks */
+	size_t memory;		    /* bytes of the chunks */
 	size_t ceiling;
 };
 

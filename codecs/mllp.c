@@ -128,10 +128,8 @@ join(struct mllp_reader *r, const uint8_t *part, size_t n)
 static enum mllp_event_kind
 overflow(struct mllp_reader *r, struct span *input, size_t n, enum fault_code cause, struct mllp_event *e)
 {
-	struct span content;
-	size_t room = r->held.len < MLLP_KEPT_MAX ? MLLP_KEPT_MAX - r->held.len : 0;
+	struct span content = join(r, input->ptr, n);
 
-	content = span_cut(join(r, input->ptr, n < room ? n : room), 0, MLLP_KEPT_MAX);
 	use(r, input, n);
 	(void)tell_reject(r, e, cause, content);
 	r->state = MLLP_SKIPPING;
@@ -336,7 +334,7 @@ mllp_reader_take(struct mllp_reader *r, const struct mllp_event *e, struct buffe
 {
 	size_t ceiling = out->ceiling > r->held.cap ? out->ceiling : r->held.cap;
 
-	if (e->kind != MLLP_FRAME || !r->drop_held || !r->held.data || e->content.ptr != r->held.data)
+	if (e->kind == MLLP_MORE || !r->drop_held || !r->held.data || e->content.ptr != r->held.data)
 		return false;
 	buffer_fini(out);
 	*out = r->held;
@@ -344,6 +342,21 @@ mllp_reader_take(struct mllp_reader *r, const struct mllp_event *e, struct buffe
 	buffer_init(&r->held, r->cap + 1);
 	r->drop_held = false;
 	return true;
+}
+
+void
+mllp_reader_trim(struct mllp_reader *r)
+{
+	if (r->drop_held)
+		drop_held(r);
+	if (r->held.len == 0)
+		buffer_fini(&r->held);
+}
+
+size_t
+mllp_reader_memory(const struct mllp_reader *r)
+{
+	return r->held.cap;
 }
 
 size_t

@@ -26,7 +26,7 @@
 #define MLLP_CR 0x0du
 
 #define MLLP_HEAD_MAX  64u	  /* bytes of a rejected run that are shown and journalled */
-#define MLLP_KEPT_MAX  65536u	  /* of a frame past the cap: enough to read its MSH for the answer */
+#define MLLP_KEPT_MAX  65536u	  /* memory that is kept for the next frame spread over spans */
 #define MLLP_FRAME_MAX (1u << 30) /* no cap is larger: offsets inside a message fit in 32 bits */
 
 /* Leniency: an FS ends the frame also when a VT, or nothing (mllp_reader_end), follows it. */
@@ -96,9 +96,10 @@ void mllp_reader_fini(struct mllp_reader *r);
  *   FAULT_FRAME_NOISE    bytes outside a frame (told when a VT or the end comes)
  *   FAULT_FRAME_RESTART  a VT inside a frame
  *   FAULT_FRAME_END      an FS and then a VT or the end, without the leniency
- *   FAULT_TOO_LARGE      told as soon as the content passes the cap; ${content} has its first MLLP_KEPT_MAX bytes at most.
- *                        The rest of that frame is skipped and told, when it ends, in an event with ${rest}
- *   FAULT_OVERLOAD       no memory to gather the frame; goes on as for FAULT_TOO_LARGE
+ *   FAULT_TOO_LARGE      told as soon as the content passes the cap; ${content} has all of it so far, a byte past the cap (less, when
+ *                        there was no memory for the last part). The rest of that frame is skipped and told, when it ends, in an
+ *                        event with ${rest}
+ *   FAULT_OVERLOAD       no memory to gather the frame: ${content} lacks the last part; goes on as for FAULT_TOO_LARGE
  */
 enum mllp_event_kind mllp_reader_next(struct mllp_reader *r, struct span *input, struct mllp_event *e)
     __attribute__((warn_unused_result));
@@ -112,10 +113,16 @@ enum mllp_event_kind mllp_reader_end(struct mllp_reader *r, enum mllp_end why, s
     __attribute__((warn_unused_result));
 
 /*
- * After MLLP_FRAME whose content stands in the reader's own buffer: give that memory to ${out} (initialised, empty; its
+ * After an event whose content stands in the reader's own buffer: give that memory to ${out} (initialised, empty; its
  * old content is freed; its ceiling is raised if need be) instead of copying it, and return true. False: the content is in the fed span.
  */
 bool mllp_reader_take(struct mllp_reader *r, const struct mllp_event *e, struct buffer *out);
+
+/* Give back memory that nothing is gathered in. What the last event showed must be done with. */
+void mllp_reader_trim(struct mllp_reader *r);
+
+/* What the reader has allocated. */
+size_t mllp_reader_memory(const struct mllp_reader *r);
 
 /* Bytes gathered of the present frame: what it costs in memory (0 outside). */
 size_t mllp_reader_held(const struct mllp_reader *r);

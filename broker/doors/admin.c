@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "broker/base/budget.h"
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
@@ -113,6 +114,7 @@ refresh(const struct door_context *context)
 	metric_set(metric_series(METRIC_JOURNAL_SEGMENTS, NULL), (int64_t)status.segments);
 	metric_set(metric_series(METRIC_DISK_FREE, NULL), (int64_t)status.disk_free);
 	metric_set(metric_series(METRIC_DISK_FLOOR, NULL), status.below_floor);
+	metric_set(metric_series(METRIC_MEMORY_HELD, NULL), (int64_t)context->budget->used);
 	metric_set(
 	    metric_series(METRIC_PARKED, NULL), (int64_t)core_waiting_count(context->core, CORE_PARKED));
 	for (size_t i = 0; i < context->config->destination_count; i++) {

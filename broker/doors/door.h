@@ -4,6 +4,7 @@
  */
 #pragma once
 
+struct budget;
 struct config;
 struct core;
 struct journal;
@@ -22,4 +23,5 @@ struct door_context {
 	struct peers *peers;
 	struct presence *presence;
 	struct slots *slots;
+	struct budget *budget; /* NULL: memory is not accounted for */
 };

@@ -47,6 +47,7 @@ http_unpin(struct http_connection *c)
 	http1_reader_fini(&c->reader);
 	buffer_fini(&c->body);
 	buffer_fini(&c->rest);
+	budget_leave(&c->seat);
 	free(c);
 	server_check_idle(server);
 }
@@ -67,6 +68,21 @@ http_finish(struct http_connection *c)
 	c->state = HTTP_CLOSING;
 	if (c->link)
 		link_close(c->link);
+}
+
+/* Tell the budget what ${c} holds. */
+static void
+account(struct http_connection *c)
+{
+	uint64_t held = c->body.cap + c->rest.cap + c->content;
+
+	budget_hold(&c->seat, held + (c->link ? link_output(c->link) : 0));
+}
+
+static bool
+has_memory(const struct http_connection *c)
+{
+	return budget_room(c->server->options.context.budget, BUDGET_DRAIN);
 }
 
 static void
@@ -148,7 +164,24 @@ ask(struct http_connection *c)
 		.body = buffer_span(&c->body),
 		.fields = &c->reader.fields };
 	http_enter(c, HTTP_ASKED);
+	if (!has_memory(c)) { /* the connection may go on: all of the request was read */
+		http_problem(c, &(struct http_problem){ .status = 503,
+				    .name = "overload",
+				    .detail = "There is no memory for this request now.",
+				    .retry_s = 5 });
+		return;
+	}
 	options->service->request(c, &c->request, options->arg);
+}
+
+static bool
+take_body(struct http_connection *c, struct span bytes)
+{
+	if (!has_memory(c))
+		return false;
+	buffer_append_span(&c->body, bytes);
+	account(c);
+	return !buffer_failed(&c->body);
 }
 
 /* One step of reading. False: nothing more for now. */
@@ -166,8 +199,7 @@ read_step(struct http_connection *c, struct span *input)
 		take_head(c);
 		return true;
 	case HTTP1_BODY:
-		buffer_append_span(&c->body, bytes);
-		if (!buffer_failed(&c->body))
+		if (take_body(c, bytes))
 			return true;
 		refuse(c, 503, "There is no memory for this request now.");
 		return false;
@@ -213,6 +245,7 @@ http_settle(struct http_connection *c)
 {
 	struct span input;
 
+	account(c);
 	if (c->reading)
 		return;
 	while (c->rest.len && may_read(c) && has_room(c)) {
@@ -230,6 +263,7 @@ http_settle(struct http_connection *c)
 		http_finish(c);
 	if (c->state != HTTP_CLOSING)
 		hold_back(c, c->rest.len > 0);
+	account(c);
 }
 
 /*
@@ -252,6 +286,7 @@ opened(struct link *link, struct peer *peer, void *arg)
 	http1_reader_init(&c->reader, server->options.body_max, 0);
 	buffer_init(&c->body, server->options.body_max);
 	buffer_init(&c->rest, REST_MAX);
+	budget_sit(&c->seat, server->options.context.budget, NULL);
 	c->next = server->first;
 	if (server->first)
 		server->first->prev = c;
@@ -353,6 +388,7 @@ closed(void *arg, enum link_end end)
 	c->request.state = NULL;
 	c->state = HTTP_CLOSING;
 	http_release(c);
+	account(c);
 	http_unpin(c);
 }
 

@@ -5,7 +5,7 @@
  * Pipelined requests wait: what came with one read is kept, further reading is held back until the response is on its way. Every state has
  * an absolute deadline: idle_ms before a request, head_ms for its head, body_ms for its body; the service bounds its own work, the link
  * bounds the reading of responses; what is past large_size must be read at large_rate. A request that is not HTTP gets the status the codec
- * says and the connection is closed. Errors are problem details (RFC 9457). No policy, no routes: a service has those.
+ * says and the connection is closed. What is held counts in the budget: past it requests, bodies and large answers get 503. Errors are problem details (RFC 9457). No policy, no routes: a service has those.
  */
 #pragma once
 
@@ -84,11 +84,12 @@ struct http_response {
 	const struct http1_field_out *fields;
 	size_t count; /* at most HTTP_FIELDS_MAX */
 	struct http_body body;
+	bool slotted; /* the service holds a large slot for the content: it is accounted for */
 };
 
 #define HTTP_FIELDS_MAX 8u
 
-/* Answer the present request of ${connection}. */
+/* Answer the present request of ${connection}; with 503 when there is no memory to hold content that is not small. */
 void http_respond(struct http_connection *connection, const struct http_response *response);
 
 /* What is wrong, for problem details. */

@@ -21,6 +21,7 @@ http_release(struct http_connection *c)
 
 	c->release = NULL;
 	c->left = SPAN_EMPTY;
+	c->content = 0;
 	if (fn)
 		fn(c->release_arg);
 }
@@ -104,6 +105,7 @@ start_response(struct http_connection *c, const struct http_response *response)
 	c->release = response->body.release;
 	c->release_arg = response->body.arg;
 	c->left = c->head_only ? SPAN_EMPTY : response->body.bytes;
+	c->content = response->slotted ? 0 : response->body.bytes.len;
 	buffer_init(&out, HEAD_SIZE + PIECE_SIZE);
 	if (http1_response_head(&out, &head) != HTTP1_WRITE_OK)
 		out.failed = true;
@@ -123,6 +125,16 @@ http_respond(struct http_connection *c, const struct http_response *response)
 {
 	const struct http_service *service = c->server->options.service;
 
+	if (response->body.bytes.len > PIECE_SIZE && !response->slotted &&
+	    !budget_room(c->server->options.context.budget, BUDGET_DRAIN)) {
+		if (response->body.release)
+			response->body.release(response->body.arg);
+		http_problem(c, &(struct http_problem){ .status = 503,
+				    .name = "overload",
+				    .detail = "There is no memory for this answer now.",
+				    .retry_s = 5 });
+		return;
+	}
 	c->pins++;
 	if (service->answered)
 		service->answered(c, response->status, NULL, c->server->options.arg);

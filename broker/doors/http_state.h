@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "broker/base/budget.h"
 #include "broker/doors/http.h"
 
 /* The service's longest wait is a minute; past this its answer is not coming. */
@@ -32,6 +33,8 @@ struct http_connection {
 	struct buffer body; /* of the request */
 	struct buffer rest; /* input behind the request */
 	struct span left;   /* of the response */
+	uint64_t content;   /* bytes of the response held until it is sent */
+	struct budget_seat seat;
 	void (*release)(void *arg);
 	void *release_arg;
 	unsigned pins;

@@ -3,8 +3,9 @@
  * The HL7 door: connections, frames, deadlines, back-pressure.
  *
  * Reading is held back (the link paused, what came already kept in rest) while the peer has max_in_flight messages unanswered, while the
- * newest message is judged on a worker (so that the order of submissions is the order of arrival), and while a frame past large_size waits for
- * a large slot. Deadlines: idle_ms between messages, frame_ms from the first byte of a frame, or of noise, to its end.
+ * newest message is judged on a worker (so that the order of submissions is the order of arrival), while a frame past large_size waits for
+ * a large slot, and while there is no memory. Deadlines: idle_ms between messages, frame_ms from the first byte of a frame, or of noise, to
+ * its end. A frame that holds a large slot, or goes on as the budget's guest, must keep large_rate.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ connection_free(struct mllp_connection *c)
 		c->next->prev = c->prev;
 	mllp_reader_fini(&c->reader);
 	buffer_fini(&c->rest);
+	budget_leave(&c->seat);
 	free(c);
 	door_check_idle(door);
 }
@@ -68,6 +70,15 @@ static bool
 mid_frame(const struct mllp_connection *c)
 {
 	return mllp_reader_pending(&c->reader) > 0;
+}
+
+void
+mllp_connection_account(struct mllp_connection *c)
+{
+	uint64_t held = c->slots_charged + c->rest.cap + (c->link ? link_output(c->link) : 0);
+
+	/* A large frame is bounded by its slot. */
+	budget_hold(&c->seat, held + (c->large ? 0 : mllp_reader_memory(&c->reader)));
 }
 
 static void
@@ -113,6 +124,17 @@ mllp_connection_charge(struct mllp_connection *c, uint64_t bytes)
  * Deadlines
  */
 static void
+set_pace(struct mllp_connection *c)
+{
+	if (c->closing || !mid_frame(c) || !(c->large || budget_is_guest(&c->seat))) {
+		c->paced_since_us = 0;
+	} else if (c->paced_since_us == 0) {
+		c->paced_since_us = clock_mono_us();
+		c->paced_since_held = mllp_reader_held(&c->reader);
+	}
+}
+
+static void
 set_deadlines(struct mllp_connection *c)
 {
 	const struct config_limits *limits = &c->door->context.config->limits;
@@ -126,9 +148,11 @@ set_deadlines(struct mllp_connection *c)
 		link_deadline(c->link, limits->idle_ms);
 	} else if (c->frame_start != c->reader.start) {
 		c->frame_start = c->reader.start;
+		c->paced_since_us = 0;
 		link_deadline(c->link, limits->frame_ms);
 	}
-	if (c->closing || !mid_frame(c) || !(c->large || after_fs)) {
+	set_pace(c);
+	if (c->closing || !mid_frame(c) || !(c->paced_since_us || after_fs)) {
 		if (c->ticking)
 			loop_timer_cancel(c->tick);
 		c->ticking = false;
@@ -138,14 +162,14 @@ set_deadlines(struct mllp_connection *c)
 	}
 }
 
-/* True when the large frame being gathered came slower than it must. */
+/* True when the frame being gathered came slower than it must. */
 static bool
 too_slow(const struct mllp_connection *c)
 {
-	uint64_t elapsed = clock_mono_us() - c->large_since_us;
-	uint64_t got = mllp_reader_held(&c->reader) - c->large_since_held;
+	uint64_t elapsed = clock_mono_us() - c->paced_since_us;
+	uint64_t got = mllp_reader_held(&c->reader) - c->paced_since_held;
 
-	return c->large && elapsed > RATE_GRACE_US &&
+	return c->paced_since_us && elapsed > RATE_GRACE_US &&
 	       got < elapsed / 1000000 * c->door->context.config->limits.large_rate;
 }
 
@@ -176,6 +200,11 @@ settle(struct mllp_connection *c)
 	}
 	if (c->rest.len == 0 && c->rest.cap)
 		buffer_fini(&c->rest);
+	if (!mid_frame(c))
+		mllp_reader_trim(&c->reader);
+	mllp_connection_account(c);
+	if (c->large || c->waiter.waiting || c->closing || (!mid_frame(c) && !c->first))
+		budget_guest_ends(&c->seat);
 	if (c->ended && !c->closing && c->rest.len == 0 && !c->judging) {
 		mllp_end_frame(c, MLLP_END_CLOSED);
 		c->closing = true;
@@ -212,8 +241,17 @@ slot_granted(struct slot_waiter *waiter)
 	    (struct mllp_connection *)((char *)waiter - offsetof(struct mllp_connection, waiter));
 
 	c->large = true;
-	c->large_since_us = clock_mono_us();
-	c->large_since_held = mllp_reader_held(&c->reader);
+	c->pins++;
+	settle(c);
+	unpin(c);
+}
+
+static void
+memory_granted(struct budget_seat *seat)
+{
+	struct mllp_connection *c =
+	    (struct mllp_connection *)((char *)seat - offsetof(struct mllp_connection, seat));
+
 	c->pins++;
 	settle(c);
 	unpin(c);
@@ -311,6 +349,7 @@ opened(struct link *link, struct peer *peer, void *arg)
 	c->link_id = link_id(link);
 	c->peer = peer;
 	c->waiter.granted = slot_granted;
+	budget_sit(&c->seat, door->context.budget, memory_granted);
 	mllp_reader_init(&c->reader, peer->config->max_size, lenient);
 	buffer_init(&c->rest, REST_MAX);
 	c->next = door->first;
@@ -320,6 +359,15 @@ opened(struct link *link, struct peer *peer, void *arg)
 	door->links++;
 	set_deadlines(c);
 	return c;
+}
+
+static void
+before_input(void *arg)
+{
+	struct mllp_connection *c = arg;
+
+	if (!c->closing && !mllp_may_read(c))
+		hold_back(c, true);
 }
 
 static void
@@ -366,18 +414,13 @@ static void
 deadline(void *arg)
 {
 	struct mllp_connection *c = arg;
-	struct mllp_event event;
 
 	c->pins++;
 	if (c->closing || (c->first && !mid_frame(c))) {
 		/* Our own disk did not decide in time, or the closing did not come to its end: say nothing false. */
 		link_drop(c->link, LINK_DEADLINE);
-	} else if (c->waiter.waiting) {
-		c->closing = true;
-		if (mllp_reader_end(&c->reader, MLLP_END_SLOW, &event) == MLLP_REJECT) {
-			event.cause = FAULT_OVERLOAD;
-			mllp_cut_frame(c, &event);
-		}
+	} else if (c->waiter.waiting || (c->seat.waiting && mllp_reader_state(&c->reader) != MLLP_OUTSIDE)) {
+		mllp_give_up_frame(c);
 	} else if (mid_frame(c)) {
 		mllp_end_frame(c, MLLP_END_SLOW);
 		c->closing = true;
@@ -421,6 +464,11 @@ closed(void *arg, enum link_end end)
 	record_left(c);
 	c->closing = true;
 	give_large(c);
+	mllp_reader_trim(&c->reader);
+	buffer_fini(&c->rest);
+	mllp_connection_account(c);
+	budget_stop_waiting(&c->seat);
+	budget_guest_ends(&c->seat);
 	loop_timer_free(c->tick);
 	c->tick = NULL;
 	unpin(c);
@@ -428,6 +476,7 @@ closed(void *arg, enum link_end end)
 
 const struct link_handler mllp_handler = {
 	.opened = opened,
+	.before_input = before_input,
 	.input = input,
 	.input_ended = input_ended,
 	.drained = drained,

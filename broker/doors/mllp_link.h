@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/base/budget.h"
 #include "broker/content/content.h"
 #include "broker/core/core.h"
 #include "broker/doors/mllp.h"
@@ -32,17 +33,22 @@ struct mllp_slot {
 	struct content content;
 	struct fault fault;  /* what the door itself found; code FAULT_NONE: nothing */
 	struct arena arena;  /* facts and what else content makes */
-	struct buffer owned; /* the bytes of a frame that was gathered over many reads */
+	struct buffer owned; /* the bytes of a message that is not small */
 	struct span bytes;   /* of the message: in owned, or behind this struct */
 	uint64_t received_us;
 	bool answered; /* answer holds what is to be sent, perhaps nothing */
 	bool answers;  /* a frame-level reject that is answered nevertheless */
 	bool no_end_cr;
-	bool large; /* holds one of the large slots */
+	bool large;	  /* holds one of the large slots */
+	uint64_t charged; /* what it holds, as accounted for */
+	uint64_t offset;  /* where it began in the stream... */
+	uint64_t frame;	  /* ...and its bytes there, start and end block included */
 	struct buffer answer;
 	uint64_t seq;
 	enum answer verdict;
 	uint8_t head[MLLP_HEAD_MAX]; /* of a rejected frame */
+	size_t head_len;
+	size_t inside; /* bytes of the message behind this struct */
 };
 
 struct mllp_door {
@@ -73,13 +79,15 @@ struct mllp_connection {
 	bool large;		   /* the frame being gathered holds a large slot */
 	bool ticking;		   /* the timer is armed */
 	uint64_t frame_start;	   /* stream offset of the frame whose deadline is set */
-	uint64_t large_since_us;   /* when it got its large slot */
-	uint64_t large_since_held; /* and what was held then */
+	uint64_t paced_since_us;   /* since when it must keep large_rate; 0: it need not */
+	uint64_t paced_since_held; /* and what was held then */
 	uint64_t drained;	   /* bytes that came while closing */
 	bool ended;		   /* the other side has sent its last byte */
 	bool shut;		   /* link_close was called */
 	bool paused;
 	struct slot_waiter waiter;
+	struct budget_seat seat; /* what it holds of the budget, and its place in the line */
+	uint64_t slots_charged;	 /* by its slots */
 	struct loop_timer *tick;
 };
 
@@ -92,19 +100,22 @@ struct mllp_slot *mllp_slot_new(
 /* Judge the message of ${slot}, here or on a worker, and submit it. */
 void mllp_slot_judge(struct mllp_slot *slot);
 
-/* Submit ${slot} as a message of ${size} bytes of which only the slot's are known, refused by the door for ${cause}. */
-void mllp_slot_refuse(struct mllp_slot *slot, uint64_t size, enum fault_code cause, const char *why);
+/* Submit the message of ${slot}, all that came of it, refused by the door for ${cause}; its digest is made on a worker when it is not small. */
+void mllp_slot_refuse(struct mllp_slot *slot, enum fault_code cause, const char *why);
 
-/* Submit ${slot} as a frame-level reject; ${answers}: its sender waits for an answer, if it was a message. */
-void mllp_slot_reject(struct mllp_slot *slot, const struct mllp_event *event, bool answers);
+/* Submit ${slot} as a frame that circumstances turn away: told by size and first bytes, answered AR. */
+void mllp_slot_turn_away(struct mllp_slot *slot, const char *why);
+
+/* Submit ${slot} as a frame-level reject for ${cause}; ${answers}: its sender waits for an answer, if it was a message. */
+void mllp_slot_reject(struct mllp_slot *slot, enum fault_code cause, bool answers);
 
 /* Free the oldest slot of ${c}. */
 void mllp_slot_pop(struct mllp_connection *c);
 
 /* Below: mllp_frames.c */
 
-/* Whether the next byte of ${c} may be looked at. */
-bool mllp_may_read(const struct mllp_connection *c);
+/* Whether the next byte of ${c} may be looked at. When only memory is missing, ${c} then stands in line for it. */
+bool mllp_may_read(struct mllp_connection *c);
 
 /* Take frames from the front of ${input} as long as that is so. */
 void mllp_read_frames(struct mllp_connection *c, struct span *input);
@@ -112,8 +123,8 @@ void mllp_read_frames(struct mllp_connection *c, struct span *input);
 /* End what is held for ${why} and record it; unanswered, for its sender stopped sending. */
 void mllp_end_frame(struct mllp_connection *c, enum mllp_end why);
 
-/* A frame that is refused before its end: told, answered; nothing more is read. */
-void mllp_cut_frame(struct mllp_connection *c, const struct mllp_event *event);
+/* The frame being read waited too long for a large slot or for memory: refused, answered; nothing more is read. */
+void mllp_give_up_frame(struct mllp_connection *c);
 
 /* Record and charge a frame-level reject. */
 void mllp_reject_frame(struct mllp_connection *c, const struct mllp_event *event, bool answers);
@@ -122,6 +133,9 @@ void mllp_reject_frame(struct mllp_connection *c, const struct mllp_event *event
 void mllp_out_of_memory(struct mllp_connection *c);
 
 /* Below: mllp.c */
+
+/* Tell the budget what ${c} and its slots hold now. */
+void mllp_connection_account(struct mllp_connection *c);
 
 /* A slot of ${c} was decided: send what can be sent, read on. */
 void mllp_connection_go_on(struct mllp_connection *c);

@@ -16,44 +16,95 @@
 #include "broker/net/presence.h"
 #include "codecs/digest.h"
 
+#define INLINE_MAX                                                                                           \
+	((size_t)4 << 10) /* of a message: larger ones are given back before their answer is read */
 #define ARENA_BASE ((size_t)64 << 10)
 #define ARENA_SMALL_PER                                                                                      \
 	8u /* bytes of arena a byte of a small message may take: the index of four-byte segments is 3 */
 #define ARENA_LARGE_PER 4u
 #define SHA256_SHOWN	6u /* bytes of the digest in a log line: enough to find a message by eye */
 
+/* Tell the budget what ${slot} holds now. What a large one holds is bounded by the large slots. */
+static void
+charge(struct mllp_slot *slot)
+{
+	struct mllp_connection *c = slot->connection;
+	uint64_t bytes = sizeof(*slot) + slot->inside + slot->answer.cap;
+
+	if (!slot->large)
+		bytes += slot->owned.cap + slot->arena.memory;
+	c->slots_charged += bytes - slot->charged;
+	slot->charged = bytes;
+	mllp_connection_account(c);
+}
+
+/* It is decided: only its answer is needed still, and its reader may be slow. */
+static void
+shed(struct mllp_slot *slot)
+{
+	bool large = slot->large;
+
+	slot->large = false;
+	slot->bytes = SPAN_EMPTY;
+	buffer_fini(&slot->owned);
+	arena_fini(&slot->arena);
+	charge(slot);
+	if (large)
+		slots_give(slot->connection->door->context.slots);
+}
+
 static void
 slot_free(struct mllp_slot *slot)
 {
-	struct mllp_door *door = slot->connection->door;
+	struct mllp_connection *c = slot->connection;
 
 	if (slot->large)
-		slots_give(door->context.slots);
+		slots_give(c->door->context.slots);
+	c->slots_charged -= slot->charged;
 	buffer_fini(&slot->answer);
 	buffer_fini(&slot->owned);
 	arena_fini(&slot->arena);
 	free(slot);
+	mllp_connection_account(c);
+}
+
+/* The bytes of ${content} in ${owned}: the reader's memory, or a copy. */
+static bool
+own(struct mllp_connection *c, const struct mllp_event *event, struct span content, struct buffer *owned)
+{
+	buffer_init(owned, content.len);
+	if (content.len > CONTENT_INLINE_MAX && mllp_reader_take(&c->reader, event, owned))
+		return true;
+	buffer_append_span(owned, content);
+	return !buffer_failed(owned);
 }
 
 struct mllp_slot *
 mllp_slot_new(struct mllp_connection *c, const struct mllp_event *event, struct span content)
 {
-	struct mllp_slot *slot;
-	struct buffer owned;
-	bool taken;
+	bool small = content.len <= INLINE_MAX;
+	struct mllp_slot *slot = malloc(sizeof(*slot) + (small ? content.len : 0));
 
-	buffer_init(&owned, MLLP_FRAME_MAX);
-	taken = content.len > CONTENT_INLINE_MAX && mllp_reader_take(&c->reader, event, &owned);
-	slot = malloc(sizeof(*slot) + (taken ? 0 : content.len));
-	if (!slot) {
-		buffer_fini(&owned);
+	if (!slot)
+		return NULL;
+	*slot = (struct mllp_slot){ .connection = c,
+		.received_us = clock_mono_us(),
+		.no_end_cr = event->lenient,
+		.offset = event->offset,
+		.frame = event->size,
+		.inside = small ? content.len : 0 };
+	if (!small && !own(c, event, content, &slot->owned)) {
+		buffer_fini(&slot->owned);
+		free(slot);
 		return NULL;
 	}
-	*slot = (struct mllp_slot){ .connection = c, .owned = owned, .received_us = clock_mono_us() };
-	if (!taken && content.len)
+	if (small && content.len)
 		memcpy(slot + 1, content.ptr, content.len);
-	slot->bytes = taken ? buffer_span(&slot->owned) : span_make(slot + 1, content.len);
-	slot->no_end_cr = event->lenient;
+	slot->bytes =
+	    small ? span_make(slot + 1, content.len) : span_cut(buffer_span(&slot->owned), 0, content.len);
+	if (event->head.len)
+		memcpy(slot->head, event->head.ptr, event->head.len);
+	slot->head_len = event->head.len;
 	slot->large = c->large;
 	c->large = false;
 	arena_init(&slot->arena,
@@ -67,6 +118,7 @@ mllp_slot_new(struct mllp_connection *c, const struct mllp_event *event, struct 
 	c->last = slot;
 	c->in_flight++;
 	c->door->in_flight++;
+	charge(slot);
 	return slot;
 }
 
@@ -228,7 +280,10 @@ make_answer(struct mllp_slot *slot, const struct verdict *verdict)
 	};
 
 	if (slot->submission.kind == SUBMIT_FRAME) {
-		answer.answer = slot->answers ? ANSWER_REFUSE : ANSWER_NONE;
+		answer.answer = ANSWER_NONE;
+		if (slot->answers)
+			answer.answer =
+			    fault_is_circumstance(slot->fault.code) ? ANSWER_LATER : ANSWER_REFUSE;
 		answer.fault = &slot->fault;
 	}
 	slot->verdict = answer.answer;
@@ -241,6 +296,7 @@ slot_decided(void *arg, const struct verdict *verdict)
 {
 	struct mllp_slot *slot = arg;
 	struct mllp_connection *c = slot->connection;
+	bool junk;
 
 	slot->seq = verdict->seq;
 	if (slot->submission.kind == SUBMIT_MESSAGE)
@@ -249,8 +305,10 @@ slot_decided(void *arg, const struct verdict *verdict)
 	log_verdict(slot, verdict);
 	make_answer(slot, verdict);
 	slot->answered = true;
+	junk = verdict->answer == ANSWER_REFUSE || slot->submission.kind == SUBMIT_STRAY;
 	c->pins++;
-	if (slot->submission.kind != SUBMIT_FRAME && verdict->answer == ANSWER_REFUSE)
+	shed(slot);
+	if (slot->submission.kind != SUBMIT_FRAME && junk)
 		mllp_connection_charge(c, slot->submission.size);
 	c->pins--;
 	mllp_connection_go_on(c);
@@ -299,22 +357,24 @@ submit_judged(struct mllp_slot *slot)
 		slot->submission.fault = &content->fault;
 	if (content->kind == CONTENT_MESSAGE)
 		tell_mode(slot);
+	charge(slot);
 	submit(slot);
 }
 
 static void
-judge(struct mllp_slot *slot)
+judge(struct mllp_slot *slot, struct span bytes)
 {
 	const struct mllp_connection *c = slot->connection;
 
-	content_judge(
-	    slot->submission.bytes, c->peer->config, c->door->listener, &slot->arena, &slot->content);
+	content_judge(bytes, c->peer->config, c->door->listener, &slot->arena, &slot->content);
 }
 
 static void
 judge_run(struct workers_job *job)
 {
-	judge((struct mllp_slot *)job);
+	struct mllp_slot *slot = (struct mllp_slot *)job;
+
+	judge(slot, slot->bytes);
 }
 
 static void
@@ -330,59 +390,89 @@ judge_done(struct workers_job *job)
 	mllp_connection_go_on(c);
 }
 
-void
-mllp_slot_judge(struct mllp_slot *slot)
+/* Let ${run} see to ${slot} and submit it: here when it is small, else on a worker. */
+static void
+judge_where_it_fits(struct mllp_slot *slot, void (*run)(struct workers_job *job))
 {
 	struct mllp_connection *c = slot->connection;
 
 	slot->submission =
 	    (struct submission){ .peer = c->peer->config, .bytes = slot->bytes, .size = slot->bytes.len };
 	if (slot->bytes.len <= CONTENT_INLINE_MAX) {
-		judge(slot);
+		run(&slot->job);
 		submit_judged(slot);
 		return;
 	}
-	slot->job.run = judge_run;
+	slot->job.run = run;
 	slot->job.done = judge_done;
 	if (workers_submit(c->door->context.workers, &slot->job) == 0)
 		c->judging = true;
 	else
-		mllp_slot_refuse(
-		    slot, slot->bytes.len, FAULT_OVERLOAD, "too many large messages are being checked");
+		mllp_slot_turn_away(slot, "too many large messages are being checked");
 }
 
 void
-mllp_slot_refuse(struct mllp_slot *slot, uint64_t size, enum fault_code cause, const char *why)
+mllp_slot_judge(struct mllp_slot *slot)
 {
-	struct span head = span_cut(slot->bytes, 0, CONTENT_INLINE_MAX);
+	judge_where_it_fits(slot, judge_run);
+}
 
-	slot->submission =
-	    (struct submission){ .peer = slot->connection->peer->config, .bytes = head, .size = size };
+/* Of a message that the door refuses: its head, for the header and the facts that it gives (what is found wrong in it is not what is
+ * answered), and the digest of all that came. */
+static void
+refuse_run(struct workers_job *job)
+{
+	struct mllp_slot *slot = (struct mllp_slot *)job;
+
+	judge(slot, span_cut(slot->bytes, 0, CONTENT_INLINE_MAX));
+	if (slot->bytes.len > CONTENT_INLINE_MAX && digest_sha256(slot->bytes, slot->content.sha256) != 0)
+		memset(slot->content.sha256, 0, sizeof(slot->content.sha256));
+}
+
+void
+mllp_slot_refuse(struct mllp_slot *slot, enum fault_code cause, const char *why)
+{
 	fault_set(&slot->fault, cause, 0, "", "%s", why);
-	/* For the header and the facts that the head gives; what it finds wrong is not what is answered. */
-	judge(slot);
-	submit_judged(slot);
+	judge_where_it_fits(slot, refuse_run);
+}
+
+static void
+submit_frame(struct mllp_slot *slot)
+{
+	slot->submission = (struct submission){ .kind = SUBMIT_FRAME,
+		.peer = slot->connection->peer->config,
+		.bytes = span_make(slot->head, slot->head_len),
+		.size = slot->frame,
+		.fault = &slot->fault,
+		.frame_size = slot->frame,
+		.frame_offset = slot->offset };
+	submit(slot);
 }
 
 void
-mllp_slot_reject(struct mllp_slot *slot, const struct mllp_event *event, bool answers)
+mllp_slot_turn_away(struct mllp_slot *slot, const char *why)
 {
-	const struct config_peer *peer = slot->connection->peer->config;
+	struct span first = span_cut(slot->bytes, 0, MLLP_HEAD_MAX - 1);
+
+	slot->head[0] = MLLP_VT;
+	if (first.len)
+		memcpy(slot->head + 1, first.ptr, first.len);
+	slot->head_len = 1 + first.len;
+	hl7_header_read(&slot->content.header, span_cut(slot->bytes, 0, CONTENT_INLINE_MAX));
+	slot->answers = true;
+	fault_set(&slot->fault, FAULT_OVERLOAD, 0, "", "%s", why);
+	submit_frame(slot);
+}
+
+void
+mllp_slot_reject(struct mllp_slot *slot, enum fault_code cause, bool answers)
+{
 	struct hl7_header *header = &slot->content.header;
 
-	if (event->head.len)
-		memcpy(slot->head, event->head.ptr, event->head.len);
 	hl7_header_read(header, slot->bytes);
 	slot->answers = answers && slot->bytes.len && !span_eq_str(header->type, "ACK") &&
 			!span_eq_str(header->type, "MCF");
-	fault_set(&slot->fault, event->cause, 0, "",
-	    "The frame is not one: a start block, the message, an end block.");
-	slot->submission = (struct submission){ .kind = SUBMIT_FRAME,
-		.peer = peer,
-		.bytes = span_make(slot->head, event->head.len),
-		.size = event->size,
-		.fault = &slot->fault,
-		.frame_size = event->size,
-		.frame_offset = event->offset };
-	submit(slot);
+	fault_set(
+	    &slot->fault, cause, 0, "", "The frame is not one: a start block, the message, an end block.");
+	submit_frame(slot);
 }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "broker/base/budget.h"
 #include "broker/doors/pull_document.h"
 #include "broker/doors/pull_json.h"
 #include "broker/doors/pull_request.h"
@@ -90,7 +91,8 @@ send_content(struct reading *reading)
 		.media = content->media,
 		.fields = &field,
 		.count = 1,
-		.body = { .bytes = content->bytes, .release = content_sent, .arg = request } };
+		.body = { .bytes = content->bytes, .release = content_sent, .arg = request },
+		.slotted = reading->large };
 	struct buffer digest;
 	struct log_line line;
 
@@ -240,6 +242,8 @@ record_done(struct workers_job *job)
 	else if (reading->record.head.size > context->config->limits.large_size &&
 		 !(reading->large = slots_take(context->slots)))
 		pull_later(request, "overload", "Too many large messages are being read.");
+	else if (!reading->large && !budget_room(context->budget, BUDGET_DRAIN))
+		pull_later(request, "overload", "There is no memory for this answer now.");
 	else {
 		pull_hold(request);
 		core_access(context->core, reading->seq, request->peer->config->name, reading->what, "pull",

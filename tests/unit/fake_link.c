@@ -35,6 +35,8 @@ fake_link_open(struct link *link, const struct link_handler *handler, void *door
 void
 fake_link_input(struct link *link, struct span bytes)
 {
+	if (link->handler->before_input && !link->paused && !link->closing && !link->dropped && !link->buried)
+		link->handler->before_input(link->arg);
 	if (!link->paused && !link->closing && !link->dropped && !link->buried)
 		link->handler->input(link->arg, bytes);
 }

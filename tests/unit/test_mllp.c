@@ -300,14 +300,15 @@ test_deadline_and_idle(void **state)
 	mllp_reader_fini(&r);
 }
 
-/* Past the cap no more is kept than its MSH needs, and the rest costs nothing. */
+/* Past the cap all that came is told, for its digest; its memory can be taken, and the rest costs nothing. */
 static void
-test_too_large_keeps_little(void **state)
+test_too_large_shows_all(void **state)
 {
 	size_t len = 3 * MLLP_KEPT_MAX;
 	uint8_t *stream = malloc(len);
 	struct mllp_reader r;
 	struct mllp_event e;
+	struct buffer taken;
 	struct span s;
 
 	(void)state;
@@ -320,13 +321,39 @@ test_too_large_keeps_little(void **state)
 	assert_int_equal(mllp_reader_next(&r, &s, &e), MLLP_REJECT);
 	assert_int_equal(e.cause, FAULT_TOO_LARGE);
 	assert_int_equal(e.size, 2 * MLLP_KEPT_MAX + 2);
-	assert_int_equal(e.content.len, MLLP_KEPT_MAX);
+	assert_int_equal(e.content.len, 2 * MLLP_KEPT_MAX + 1);
+	assert_memory_equal(e.content.ptr, stream + 1, e.content.len);
+	buffer_init(&taken, 0);
+	assert_true(mllp_reader_take(&r, &e, &taken));
+	assert_int_equal(taken.len, 2 * MLLP_KEPT_MAX + 1);
+	buffer_fini(&taken);
+	assert_int_equal(mllp_reader_memory(&r), 0);
 	assert_int_equal(mllp_reader_next(&r, &s, &e), MLLP_MORE);
 	assert_int_equal(mllp_reader_state(&r), MLLP_SKIPPING);
 	assert_int_equal(mllp_reader_held(&r), 0);
 	assert_int_equal(r.held.cap, 0);
 	mllp_reader_fini(&r);
 	free(stream);
+}
+
+/* What was gathered is given back between frames, never within one. */
+static void
+test_trim(void **state)
+{
+	struct mllp_reader r;
+	struct mllp_event e;
+
+	(void)state;
+	mllp_reader_init(&r, 100, 0);
+	assert_int_equal(feed_str(&r, VT "ab", &e), MLLP_MORE);
+	mllp_reader_trim(&r);
+	assert_true(mllp_reader_memory(&r) > 0);
+	assert_int_equal(feed_str(&r, "cd" FS CR, &e), MLLP_FRAME);
+	assert_int_equal(e.content.len, 4);
+	mllp_reader_trim(&r);
+	assert_int_equal(mllp_reader_memory(&r), 0);
+	assert_int_equal(feed_str(&r, VT "ef" FS CR, &e), MLLP_FRAME);
+	mllp_reader_fini(&r);
 }
 
 /* 60 MiB in one span, in small spans, and of nothing but start blocks: done, that is all the clock that is asked. */
@@ -430,7 +457,8 @@ main(void)
 		cmocka_unit_test(test_splits_long),
 		cmocka_unit_test(test_copies_only_what_is_split),
 		cmocka_unit_test(test_deadline_and_idle),
-		cmocka_unit_test(test_too_large_keeps_little),
+		cmocka_unit_test(test_too_large_shows_all),
+		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_linear),
 		cmocka_unit_test(test_memory_fails),
 		cmocka_unit_test(test_frame),

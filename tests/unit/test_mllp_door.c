@@ -11,68 +11,8 @@
 
 #include <cmocka.h>
 
-#include "broker/doors/mllp.h"
-#include "broker/doors/slots.h"
 #include "failmalloc.h"
-#include "fake_intake.h"
-#include "fake_link.h"
-
-static struct config_peer peer_config = {
-	.name = "chu-demo", .max_size = 1 << 20, .max_in_flight = 8, .may_send = true, .junk_quota = 1 << 20
-};
-static struct peer peer = { .config = &peer_config };
-static struct config config = {
-	.limits = { .large_size = 1 << 16, .large_rate = 1000, .frame_ms = 30000, .idle_ms = 600000 },
-};
-static struct slots slots;
-static struct mllp_door *door;
-static struct link link_;
-
-static int
-setup(void **state)
-{
-	struct door_context context = { .config = &config, .slots = &slots };
-
-	(void)state;
-	submitted_count = 0;
-	quota_passed = false;
-	charged = 0;
-	heard = 0;
-	fake_workers_full = false;
-	peer_config.max_in_flight = 8;
-	peer_config.max_size = 1 << 20;
-	peer_config.lenient = 0;
-	peer.messages = peer.message_bytes = peer.refused = peer.deferred = peer.duplicates = peer.restamped =
-	    peer.same_id = peer.stray = metric_series(METRIC_MESSAGES, "test");
-	slots_init(&slots, 1);
-	assert_int_equal(mllp_door_new(&door, &context, "hl7"), 0);
-	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
-	for (size_t i = 0; i < submitted_count; i++)
-		if (submitted[i].submission)
-			verdict(i, ANSWER_NONE, 99, NULL);
-	assert_int_equal(mllp_door_in_flight(door), 0);
-	assert_int_equal(slots.used, 0);
-	mllp_door_free(door);
-	return 0;
-}
-
-/* A link that knows what was changed of its peer. */
-static void
-reopen(void)
-{
-	fake_link_end(&link_, LINK_CLOSED_BY_PEER);
-	assert_true(fake_link_open(&link_, &mllp_handler, door, &peer));
-}
-
-#define MESSAGE(id) "\vMSH|^~\\&|LIS|CHU|DUI|EHPAD|20251121||ORU^R01|" id "|P|2.5\rPID|1\r\x1c\r"
+#include "mllp_rig.h"
 
 static void
 is_answered_once_decided(void **state)
@@ -163,21 +103,6 @@ no_more_than_the_peer_may_have_in_flight(void **state)
 	assert_false(link_.paused);
 }
 
-/* One frame of ${size} bytes of content with the control id BIG. */
-static struct buffer
-big(size_t size)
-{
-	static const char head[] = "\vMSH|^~\\&|LIS|CHU|DUI|EHPAD|20251121||ORU^R01|BIG|P|2.5\rOBX|";
-	struct buffer b;
-
-	buffer_init(&b, size + 1024);
-	buffer_append_str(&b, head);
-	while (b.len < size)
-		buffer_append_byte(&b, 'x');
-	buffer_append_str(&b, "\r\x1c\r");
-	return b;
-}
-
 static void
 nothing_overtakes_what_a_worker_judges(void **state)
 {
@@ -195,21 +120,6 @@ nothing_overtakes_what_a_worker_judges(void **state)
 	assert_true(submitted[0].submission->size > CONTENT_INLINE_MAX);
 	assert_false(link_.paused);
 	config.limits.large_size = 1 << 16;
-	buffer_fini(&frame);
-}
-
-static void
-busy_workers_are_a_circumstance(void **state)
-{
-	struct buffer frame = big(CONTENT_INLINE_MAX + 100);
-
-	(void)state;
-	fake_workers_full = true;
-	fake_link_input(&link_, buffer_span(&frame));
-	assert_int_equal(submitted_count, 1);
-	assert_int_equal(submitted[0].submission->fault->code, FAULT_OVERLOAD);
-	verdict(0, ANSWER_LATER, 0, submitted[0].submission->fault);
-	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AR|BIG"));
 	buffer_fini(&frame);
 }
 
@@ -259,83 +169,6 @@ an_empty_frame_cut_by_the_next_is_not_answered(void **state)
 }
 
 static void
-stray_acknowledgements_are_not_answered(void **state)
-{
-	(void)state;
-	fake_link_text(&link_, "\vMSH|^~\\&|A|B|C|D|1||ACK|9|P|2.5\rMSA|AA|1\r\x1c\r");
-	assert_int_equal(submitted[0].submission->kind, SUBMIT_STRAY);
-	verdict(0, ANSWER_NONE, 5, NULL);
-	assert_string_equal(fake_link_sent(&link_), "");
-}
-
-static void
-a_frame_past_the_cap_is_refused_and_the_link_closed(void **state)
-{
-	struct buffer frame = big(3000);
-
-	(void)state;
-	peer_config.max_size = 1000;
-	reopen();
-	fake_link_input(&link_, buffer_span(&frame));
-	assert_int_equal(submitted_count, 1);
-	assert_int_equal(submitted[0].submission->fault->code, FAULT_TOO_LARGE);
-	assert_true(submitted[0].submission->size > 1000);
-	assert_true(link_.paused);
-	assert_false(link_.closing);
-	verdict(0, ANSWER_REFUSE, 1, submitted[0].submission->fault);
-	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AE|BIG"));
-	assert_true(link_.closing);
-	/* What was not looked at is told as well. */
-	fake_link_end(&link_, LINK_CLOSED_BY_US);
-	assert_int_equal(submitted_count, 2);
-	assert_int_equal(submitted[1].submission->kind, SUBMIT_FRAME);
-	assert_int_equal(submitted[1].submission->frame_size + 1002, frame.len);
-	buffer_fini(&frame);
-}
-
-static void
-a_large_frame_waits_for_a_slot(void **state)
-{
-	struct buffer frame = big(200000);
-	struct span first = span_cut(buffer_span(&frame), 0, 100000);
-
-	(void)state;
-	assert_true(slots_take(&slots));
-	fake_link_input(&link_, first);
-	assert_true(link_.paused);
-	slots_give(&slots);
-	assert_int_equal(slots.used, 1);
-	assert_false(link_.paused);
-	fake_link_input(&link_, span_cut(buffer_span(&frame), 100000, frame.len));
-	fake_workers_run();
-	assert_int_equal(submitted_count, 1);
-	assert_null(submitted[0].submission->fault);
-	assert_int_equal(slots.used, 1);
-	verdict(0, ANSWER_ACCEPT, 1, NULL);
-	assert_int_equal(slots.used, 0);
-	buffer_fini(&frame);
-}
-
-static void
-a_large_frame_without_a_slot_is_answered_later(void **state)
-{
-	struct buffer frame = big(200000);
-
-	(void)state;
-	assert_true(slots_take(&slots));
-	fake_link_input(&link_, span_cut(buffer_span(&frame), 0, 100000));
-	assert_int_equal(link_.deadline_ms, config.limits.frame_ms);
-	mllp_handler.deadline(link_.arg);
-	assert_int_equal(submitted_count, 1);
-	assert_int_equal(submitted[0].submission->fault->code, FAULT_OVERLOAD);
-	verdict(0, ANSWER_LATER, 0, submitted[0].submission->fault);
-	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AR|BIG"));
-	assert_true(link_.closing);
-	slots_give(&slots);
-	buffer_fini(&frame);
-}
-
-static void
 a_frame_past_its_deadline_is_recorded_and_the_link_closed(void **state)
 {
 	(void)state;
@@ -372,33 +205,6 @@ an_end_block_without_cr_ends_a_frame_of_the_lenient_after_a_second(void **state)
 	assert_true(fake_timer_fire());
 	assert_int_equal(submitted_count, 1);
 	assert_true(submitted[0].submission->facts->leniencies & LENIENT_NO_END_CR);
-}
-
-static void
-junk_past_the_quota_closes(void **state)
-{
-	(void)state;
-	quota_passed = true;
-	fake_link_text(&link_, "junk" MESSAGE("A"));
-	assert_int_equal(submitted_count, 1);
-	assert_false(link_.closing);
-	verdict(0, ANSWER_REFUSE, 1, submitted[0].submission->fault);
-	assert_true(link_.closing);
-}
-
-static void
-answers_that_are_not_read_hold_back_reading(void **state)
-{
-	(void)state;
-	peer_config.max_in_flight = 1;
-	link_.full = true;
-	fake_link_text(&link_, MESSAGE("A") MESSAGE("B"));
-	verdict(0, ANSWER_ACCEPT, 1, NULL);
-	assert_int_equal(submitted_count, 1);
-	link_.full = false;
-	mllp_handler.drained(link_.arg);
-	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AA|A"));
-	assert_int_equal(submitted_count, 2);
 }
 
 static void
@@ -541,7 +347,7 @@ any_allocation_may_fail(void **state)
 	buffer_fini(&frame);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int
 main(void)
@@ -553,19 +359,12 @@ main(void)
 		T(answers_keep_their_order),
 		T(no_more_than_the_peer_may_have_in_flight),
 		T(nothing_overtakes_what_a_worker_judges),
-		T(busy_workers_are_a_circumstance),
 		T(noise_is_recorded_and_not_answered),
 		T(a_frame_cut_by_the_next_is_refused_in_its_turn),
 		T(an_empty_frame_cut_by_the_next_is_not_answered),
-		T(stray_acknowledgements_are_not_answered),
-		T(a_frame_past_the_cap_is_refused_and_the_link_closed),
-		T(a_large_frame_waits_for_a_slot),
-		T(a_large_frame_without_a_slot_is_answered_later),
 		T(a_frame_past_its_deadline_is_recorded_and_the_link_closed),
 		T(an_idle_link_is_closed),
 		T(an_end_block_without_cr_ends_a_frame_of_the_lenient_after_a_second),
-		T(junk_past_the_quota_closes),
-		T(answers_that_are_not_read_hold_back_reading),
 		T(stopping_answers_what_is_in_flight),
 		T(a_link_that_goes_leaves_its_messages_to_be_decided),
 		T(the_last_byte_of_the_other_side_ends_after_the_answers),
