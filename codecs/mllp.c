@@ -391,9 +391,8 @@ mllp_state_name(enum mllp_state state)
 }
 
 bool
-mllp_frame(struct buffer *b, struct span content)
+mllp_can_frame(struct span content)
 {
-	static const uint8_t end[] = { MLLP_FS, MLLP_CR };
 	size_t at = 0;
 
 	while (at < content.len) {
@@ -404,6 +403,16 @@ mllp_frame(struct buffer *b, struct span content)
 			return false;
 		at++;
 	}
+	return true;
+}
+
+bool
+mllp_frame(struct buffer *b, struct span content)
+{
+	static const uint8_t end[] = { MLLP_FS, MLLP_CR };
+
+	if (!mllp_can_frame(content))
+		return false;
 	/* One reservation, so that a failure appends nothing. */
 	if (content.len > SIZE_MAX - 3 || !buffer_reserve(b, content.len + 3))
 		return true;

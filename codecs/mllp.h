@@ -136,6 +136,12 @@ enum mllp_state mllp_reader_state(const struct mllp_reader *r);
 const char *mllp_state_name(enum mllp_state state);
 
 /*
+ * Whether ${content} can stand between VT and FS CR: it holds no VT, no FS followed by CR, and no FS as its last byte. For those who write a
+ * frame in pieces; mllp_frame looks by itself.
+ */
+bool mllp_can_frame(struct span content);
+
+/*
  * Append ${content} framed to ${b}. False, and nothing appended, when the content cannot be framed because it holds a VT, an
  * FS followed by CR, or an FS as its last byte. A failure of memory shows in ${b}.
  */

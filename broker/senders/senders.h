@@ -17,7 +17,6 @@
 struct config;
 struct core;
 struct journal;
-struct link;
 struct loop;
 struct presence;
 struct senders;
@@ -40,9 +39,9 @@ int senders_new(struct senders **sendersp, const struct senders_options *options
     __attribute__((warn_unused_result));
 
 /*
- * Go by ${config} and ${tls} from now on. A destination that is no longer there is sent nothing more: answers on their way are awaited, its
- * queue stays the core's. One whose address, name or window changed, and all of them when ${tls} is another context, end their link behind the
- * answers on their way and dial anew. The old context is not used after the call for anything but the links that are open.
+ * Go by ${config} and ${tls} from now on, behind core_reconfigure. A destination that is no longer there is sent nothing more: answers on their
+ * way are awaited, its queue stays the core's. One whose address or name changed ends its link behind the answers on their way and is dialled
+ * anew. Links that are open are judged under ${tls}; the former context is not used after the call.
  * 0, or -ENOMEM: all is as before.
  */
 int senders_reconfigure(struct senders *senders, const struct config *config, struct tls_context *tls)
@@ -66,7 +65,3 @@ void senders_kick(struct senders *senders, const char *name);
 
 /* The two above as the doors see them. */
 struct sending senders_sending(struct senders *senders);
-
-/* Calls ${each} for the open link of each destination, which may close or drop it (certificates judged anew). */
-void senders_each_link(
-    struct senders *senders, void (*each)(void *arg, const char *name, struct link *link), void *arg);

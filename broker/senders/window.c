@@ -62,13 +62,13 @@ window_limit(struct window *w, unsigned limit)
 }
 
 int
-window_add(struct window *w, uint64_t seq, struct span control)
+window_add(struct window *w, uint64_t seq, uint64_t size, struct span control)
 {
 	struct window_item *item = item_at(w, w->count);
 
 	if (w->count == WINDOW_ITEMS)
 		return -ENOSPC;
-	*item = (struct window_item){ .seq = seq, .control_len = control.len };
+	*item = (struct window_item){ .seq = seq, .size = size, .control_len = control.len };
 	item->control = malloc(control.len ? control.len : 1);
 	if (!item->control)
 		return -ENOMEM;
@@ -144,10 +144,12 @@ window_sent(struct window *w, uint64_t seq, uint64_t now_us)
 {
 	struct window_item *item = item_find(w, seq);
 
-	if (!item || item->state != WINDOW_READY)
+	if (!item || item->state == WINDOW_DECIDED)
+		return;
+	item->sent_us = now_us;
+	if (item->state == WINDOW_SENT)
 		return;
 	item->state = WINDOW_SENT;
-	item->sent_us = now_us;
 	item->sends++;
 	w->sent++;
 	w->recent[w->recent_count++ % WINDOW_RECENT] = id_hash(item);
@@ -161,7 +163,8 @@ window_oldest_us(const struct window *w)
 	for (size_t i = 0; i < w->count; i++) {
 		const struct window_item *item = window_at(w, i);
 
-		if (item->state == WINDOW_SENT && (oldest == 0 || item->sent_us < oldest))
+		if (item->state == WINDOW_SENT && item->sent_us != WINDOW_WRITING &&
+		    (oldest == 0 || item->sent_us < oldest))
 			oldest = item->sent_us;
 	}
 	return oldest;

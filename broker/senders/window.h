@@ -41,7 +41,8 @@ enum window_state {
 
 struct window_item {
 	uint64_t seq;
-	uint64_t sent_us;
+	uint64_t size;	  /* of the message; not used here */
+	uint64_t sent_us; /* WINDOW_WRITING: its last byte has not left */
 	uint8_t *control; /* MSH-10, owned */
 	size_t control_len;
 	unsigned sends; /* how often it was sent, on any link */
@@ -66,8 +67,9 @@ void window_fini(struct window *w);
 /* Takes effect for what is sent from now on. */
 void window_limit(struct window *w, unsigned limit);
 
-/* Append message ${seq}, greater than all that are there, with the MSH-10 ${control} (copied; not empty). 0, -ENOMEM, -ENOSPC: no room. */
-int window_add(struct window *w, uint64_t seq, struct span control) __attribute__((warn_unused_result));
+/* Append message ${seq}, greater than all that are there, of ${size} bytes, with the MSH-10 ${control} (copied; not empty). 0, -ENOMEM, -ENOSPC: no room. */
+int window_add(struct window *w, uint64_t seq, uint64_t size, struct span control)
+    __attribute__((warn_unused_result));
 
 /* The greatest sequence in the window, 0: it is empty. */
 uint64_t window_last(const struct window *w);
@@ -87,10 +89,12 @@ enum window_next {
 };
 enum window_next window_next(const struct window *w, uint64_t *seqp);
 
-/* ${seq}, that window_next named, went out at ${now_us} (its last byte was handed to the link). */
+#define WINDOW_WRITING UINT64_MAX
+
+/* ${seq}, that window_next named, goes out (WINDOW_WRITING), then: its last byte was handed to the link at ${now_us}. Or the second at once. */
 void window_sent(struct window *w, uint64_t seq, uint64_t now_us);
 
-/* When the message that has waited longest for its answer was sent; 0: none is unanswered. */
+/* When the message that has waited longest for its answer was sent; 0: none waits, or none is wholly sent. */
 uint64_t window_oldest_us(const struct window *w);
 
 enum window_answer {

@@ -17,7 +17,7 @@
 static void
 add(struct window *w, uint64_t seq, const char *control)
 {
-	assert_int_equal(window_add(w, seq, span_str(control)), 0);
+	assert_int_equal(window_add(w, seq, 1, span_str(control)), 0);
 }
 
 static void
@@ -283,14 +283,14 @@ test_room_and_memory(void **state)
 	window_limit(&w, 0);
 	assert_int_equal(w.limit, 1);
 	failmalloc_at(1);
-	assert_int_equal(window_add(&w, 1, span_str("A")), -ENOMEM);
+	assert_int_equal(window_add(&w, 1, 1, span_str("A")), -ENOMEM);
 	assert_false(failmalloc_off());
 	assert_int_equal(window_last(&w), 0);
 	for (unsigned i = 0; i < WINDOW_ITEMS; i++) {
 		(void)snprintf(control, sizeof(control), "C%u", i);
 		add(&w, i + 1, control);
 	}
-	assert_int_equal(window_add(&w, 1000, span_str("A")), -ENOSPC);
+	assert_int_equal(window_add(&w, 1000, 1, span_str("A")), -ENOSPC);
 	window_fini(&w);
 	window_fini(&w);
 }

@@ -174,7 +174,7 @@ fill(struct model *m)
 
 	for (uint64_t seq = window_last(&m->w) + 1; seq <= MESSAGES; seq++)
 		if (!m->messages[seq].outcome && !window_find(&m->w, seq) &&
-		    window_add(&m->w, seq, id_text(m->messages[seq].id, text)))
+		    window_add(&m->w, seq, 1, id_text(m->messages[seq].id, text)))
 			return;
 }
 
