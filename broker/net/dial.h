@@ -41,8 +41,8 @@ int dialler_new(struct dialler **diallerp, const struct dialler_options *options
 
 /*
  * Start one try: ${to}'s host and port, the certificate for ${to}'s server name, within ${to}'s connect_ms from now. Each address of the name is
- * tried in turn, with its share of the time that is left; the first that accepts is shaken hands with. One whose handshake failed comes last
- * the next time. Everything needed of ${config} (its limits), ${to} and ${client} is copied or held: they may go after the call.
+ * tried in turn, with its share of the time that is left; the first that accepts is shaken hands with. One whose handshake failed comes last from
+ * then on. Everything needed of ${config} (its limits), ${to} and ${client} is copied or held: they may go after the call.
  *
  * The link's deadline is the limits' idle_ms until opened() sets another by link_deadline (0: none). What an alert of the server said is link_why
  * in closed(): with TLS 1.3 a server refuses our certificate only after the handshake.
