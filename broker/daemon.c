@@ -13,6 +13,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "broker/base/budget.h"
+#include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
 #include "broker/core/core.h"
@@ -23,6 +24,7 @@
 #include "broker/doors/pull.h"
 #include "broker/doors/slots.h"
 #include "broker/judge.h"
+#include "broker/net/ends.h"
 #include "broker/net/link.h"
 #include "broker/net/loop.h"
 #include "broker/net/peers.h"
@@ -33,9 +35,8 @@
 #include "broker/store/workers.h"
 #include "broker/views/trace.h"
 
-#define TICK_MS		  1000u
-#define CERTIFICATE_TICKS 3600u /* how often days left are counted */
-#define WORKER_QUEUE	  1024u
+#define TICK_MS	     1000u
+#define WORKER_QUEUE 1024u
 
 /* A listener and the door behind it. */
 struct entrance {
@@ -66,7 +67,7 @@ struct daemon {
 	struct listener **listeners;
 	struct loop_timer *tick, *watchdog, *stop, *memory;
 	uint64_t watchdog_ms;
-	unsigned ticks;
+	struct ends ends;
 	bool stopping;
 };
 
@@ -108,8 +109,7 @@ tick(void *arg)
 
 	core_expire(daemon->core);
 	presence_tick(daemon->presence);
-	if (daemon->ticks++ % CERTIFICATE_TICKS == 0)
-		peers_tell_days(daemon->peers, tls_own(daemon->tls));
+	ends_tell(&daemon->ends, daemon->tls, daemon->peers, NULL, (int64_t)(clock_wall_us() / 1000000));
 	loop_timer_arm(daemon->tick, TICK_MS);
 }
 

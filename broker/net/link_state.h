@@ -102,7 +102,8 @@ void owner_fini(struct link_owner *owner);
 /* Calls ${each} for each link that was opened and is not CLOSED; it may close or drop it. */
 void owner_each(struct link_owner *owner, void (*each)(void *arg, struct link *link), void *arg);
 struct link_owner *listener_owner(struct listener *listener);
-struct peer *listener_plain_peer(const struct listener *listener); /* NULL: it is not plain, or nobody may use it */
+struct peer *listener_plain_peer(
+    const struct listener *listener); /* NULL: it is not plain, or nobody may use it */
 struct dialler;
 struct link_owner *dialler_owner(struct dialler *dialler);
 

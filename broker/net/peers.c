@@ -13,7 +13,6 @@
 #include <openssl/x509v3.h>
 
 #include "broker/base/clock.h"
-#include "broker/base/log.h"
 #include "broker/net/peers_state.h"
 
 /* A certificate as it is compared. */
@@ -176,43 +175,4 @@ peer_seen(struct peer *peer, X509 *certificate)
 		peer->certificate_days = metric_series(METRIC_CERTIFICATE_DAYS, peer->config->name);
 	metric_set(
 	    peer->certificate_days, tls_identity_days(&peer->last, (int64_t)(peer->last_seen_us / 1000000)));
-}
-
-static void
-tell_end(const char *whose, const struct tls_identity *identity, int64_t days)
-{
-	struct log_line line;
-
-	log_begin(&line, EVENT_CERTIFICATE_ENDS);
-	log_text(&line, "whose", whose);
-	log_i64(&line, "days", days);
-	log_text(&line, "serial", identity->serial);
-	log_text(&line, "subject", identity->subject);
-	log_commit(&line);
-}
-
-void
-peers_tell_days(struct peers *peers, const struct tls_identity *own)
-{
-	int64_t days, now_s = (int64_t)(clock_wall_us() / 1000000);
-	bool daily = now_s - peers->told_s >= 86400 || now_s < peers->told_s;
-
-	if (daily)
-		peers->told_s = now_s;
-	if (own) {
-		days = tls_identity_days(own, now_s);
-		metric_set(metric_series(METRIC_CERTIFICATE_DAYS, "broker"), days);
-		if (daily && days <= PEERS_OWN_SOON)
-			tell_end("broker", own, days);
-	}
-	for (size_t i = 0; i < peers->count; i++) {
-		struct peer *peer = peers->at[i];
-
-		if (!peer->certificate_days)
-			continue;
-		days = tls_identity_days(&peer->last, now_s);
-		metric_set(peer->certificate_days, days);
-		if (daily && days <= PEERS_PARTNER_SOON)
-			tell_end(peer->config->name, &peer->last, days);
-	}
 }

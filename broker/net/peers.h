@@ -12,6 +12,7 @@
 #include "broker/base/metrics.h"
 #include "broker/net/bounces.h"
 #include "broker/net/changes.h"
+#include "broker/net/ends.h"
 #include "broker/net/tls.h"
 
 /* The run-time side of one peer, at one address for the life of the process. On the loop thread only. */
@@ -24,6 +25,7 @@ struct peer {
 	unsigned polls;		  /* requests of the pull API that wait for something to list */
 	uint64_t last_seen_us;	  /* wall; 0: never */
 	struct tls_identity last; /* the last certificate seen */
+	struct ends_told told;	  /* of its end; for ends.c */
 	uint64_t junk_bytes;	  /* refused in the current hour */
 	uint64_t junk_hour;
 	uint64_t heard_us;	/* monotonic: its last message, or when we began to listen; of presence.c */
@@ -67,13 +69,9 @@ int peers_match(struct peers *peers, X509 *certificate, struct peer **peerp)
 /* ${peer} showed ${certificate} just now: remember when and which, and what is left of it. NULL: it came without one, on a plain listener. */
 void peer_seen(struct peer *peer, X509 *certificate);
 
-/* Days left from which a certificate that ends is an operator's business: ours, and a partner's (theirs to renew, ours to remind them of). */
+/* Days left from which `status` does not call a certificate good any more: ours, and a partner's (theirs to renew, ours to remind them of). */
 #define PEERS_OWN_SOON	   30
 #define PEERS_PARTNER_SOON 14
-
-/* Tell the metrics how many days the certificates have left, ours (${own}, NULL: not told) included, and once a day the log, of those that end
- * soon. To be called daily or more often. */
-void peers_tell_days(struct peers *peers, const struct tls_identity *own);
 
 struct peer *peers_at(struct peers *peers, size_t index);	/* index of the configuration */
 struct peer *peers_find(struct peers *peers, const char *name); /* NULL: none of that name is configured */

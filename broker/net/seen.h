@@ -10,15 +10,17 @@
 #include <stdint.h>
 
 #include "broker/base/config.h"
+#include "broker/net/ends.h"
 #include "broker/net/tls.h"
 
 struct seen;
 
 /* What was seen of one destination. */
 struct seen_entry {
-	const char *name;
+	char *name;
 	uint64_t last_seen_us;	  /* wall */
 	struct tls_identity last; /* its server certificate */
+	struct ends_told told;	  /* of its end; for ends.c */
 };
 
 int seen_new(struct seen **seenp) __attribute__((warn_unused_result));
@@ -33,4 +35,4 @@ void seen_reconfigure(struct seen *seen, const struct config *config);
 /* NULL: that destination was not reached since the start. */
 const struct seen_entry *seen_find(const struct seen *seen, const char *name);
 size_t seen_count(const struct seen *seen);
-const struct seen_entry *seen_at(const struct seen *seen, size_t index);
+struct seen_entry *seen_at(struct seen *seen, size_t index);

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 from liaison_harness import LIAISON, LIAISOND
@@ -125,9 +126,12 @@ def test_a_partners_certificate_that_ends_soon_is_an_alert(lasting, authority):
 
 
 def test_our_certificate_that_ends_soon_is_told_in_the_log(broker, lasting):
-    line, = broker.log("certificate-ends", whose="broker")  # it lasts for hours
-    assert line.level == "warning" and line["days"] == "0"
-    assert not lasting.log("certificate-ends")
+    line = broker.wait_log("certificate-ending-now", whose="broker")  # it lasts for hours
+    assert line.level == "error" and (line["days"], line["within"]) == ("0", "1")
+    assert line["serial"].lstrip("0") == broker.server.serial
+    time.sleep(2.5)
+    assert len(broker.log("certificate-ending-now")) == 1, "once, not at every look"
+    assert not lasting.log("certificate-ending-now")
 
 
 def test_a_long_control_id_does_not_push_the_rest_out_of_sight(lasting):
