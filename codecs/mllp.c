@@ -18,6 +18,16 @@ mllp_reader_init(struct mllp_reader *r, size_t cap, unsigned flags)
 }
 
 void
+mllp_reader_adjust(struct mllp_reader *r, size_t cap, unsigned flags)
+{
+	if (r->state != MLLP_OUTSIDE)
+		return;
+	r->cap = cap < MLLP_FRAME_MAX ? cap : MLLP_FRAME_MAX;
+	r->flags = flags;
+	r->held.ceiling = r->cap + 1;
+}
+
+void
 mllp_reader_fini(struct mllp_reader *r)
 {
 	buffer_fini(&r->held);

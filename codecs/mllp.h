@@ -87,6 +87,9 @@ enum mllp_end {
  */
 void mllp_reader_init(struct mllp_reader *r, size_t cap, unsigned flags);
 
+/* Go by another ${cap} and other ${flags} from the next frame on: without effect while a frame is being read. */
+void mllp_reader_adjust(struct mllp_reader *r, size_t cap, unsigned flags);
+
 /* Free what ${r} holds. */
 void mllp_reader_fini(struct mllp_reader *r);
 

@@ -399,6 +399,7 @@ admin_new(struct admin **adminp, const struct door_context *context, const char 
 	if (!admin)
 		return -ENOMEM;
 	admin->context = *context;
+	config_hold(admin->context.config);
 	admin->fd = -1;
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
 		admin->connections[i].fd = -1;
@@ -427,6 +428,15 @@ admin_port(const struct admin *admin)
 }
 
 void
+admin_reconfigure(struct admin *admin, const struct config *config)
+{
+	const struct config *before = admin->context.config;
+
+	admin->context.config = config_hold(config);
+	config_release(before);
+}
+
+void
 admin_free(struct admin *admin)
 {
 	if (!admin)
@@ -439,5 +449,6 @@ admin_free(struct admin *admin)
 	loop_timer_free(admin->again);
 	if (admin->fd >= 0)
 		(void)close(admin->fd);
+	config_release(admin->context.config);
 	free(admin);
 }

@@ -19,13 +19,16 @@ struct admin;
 
 /*
  * Bind ${address}:${port} (port 0: any) and serve. -EINVAL when ${address} is no loopback address, -errno of bind and listen.
- * ${context} is copied.
+ * ${context} is copied, its configuration held.
  */
 int admin_new(struct admin **adminp, const struct door_context *context, const char *address, uint16_t port)
     __attribute__((warn_unused_result));
 
 /* The port that is bound. */
 uint16_t admin_port(const struct admin *admin);
+
+/* Tell of what ${config} has from now on; the address stays. Takes a hold of its own. */
+void admin_reconfigure(struct admin *admin, const struct config *config);
 
 /* Close everything. NULL is harmless. */
 void admin_free(struct admin *admin);

@@ -70,6 +70,8 @@ free_request(struct control *control, struct control_request *request)
 	control_line_fini(&request->line);
 	arena_fini(&request->arena);
 	buffer_fini(&request->out);
+	config_release(request->options.config);
+	tls_free(request->options.tls);
 	free(request);
 }
 
@@ -205,7 +207,11 @@ new_request(struct control_connection *c)
 		return NULL;
 	}
 	request->control = control;
-	request->with = &control->options;
+	request->options = control->options;
+	config_hold(request->options.config);
+	if (request->options.tls)
+		tls_hold(request->options.tls);
+	request->with = &request->options;
 	request->connection = c;
 	request->uid = c->caller.uid;
 	snprintf(request->who, sizeof(request->who), "uid:%u", (unsigned)request->uid);
@@ -403,6 +409,7 @@ control_new(struct control **controlp, const struct control_options *options)
 		free(control);
 		return r;
 	}
+	config_hold(control->options.config);
 	control->again = loop_timer_new(options->loop, accept_again, control);
 	control->acceptable = event_new(
 	    loop_base(options->loop), control->sock.fd, EV_READ | EV_PERSIST, on_acceptable, control);
@@ -412,6 +419,19 @@ control_new(struct control **controlp, const struct control_options *options)
 	}
 	*controlp = control;
 	return 0;
+}
+
+void
+control_reconfigure(struct control *control, const struct config *config, struct tls_context *tls,
+    struct listener *const *listeners, size_t count)
+{
+	const struct config *before = control->options.config;
+
+	control->options.config = config_hold(config);
+	control->options.tls = tls;
+	control->options.listeners = listeners;
+	control->options.listener_count = count;
+	config_release(before);
 }
 
 void
@@ -472,5 +492,6 @@ control_free(struct control *control)
 	if (control->again)
 		loop_timer_free(control->again);
 	control_socket_close(&control->sock);
+	config_release(control->options.config);
 	free(control);
 }

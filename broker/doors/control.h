@@ -27,7 +27,7 @@ struct control;
  */
 typedef void control_reloaded_fn(void *arg, int result, const struct buffer *report);
 
-/* Everything must outlive the door. */
+/* Everything must outlive the door, or be replaced by control_reconfigure. */
 struct control_options {
 	struct loop *loop;
 	const struct config *config;
@@ -52,6 +52,13 @@ struct control_options {
  */
 int control_new(struct control **controlp, const struct control_options *options)
     __attribute__((warn_unused_result));
+
+/*
+ * Requests from now on are about ${config}, ${tls} and ${listeners} (${count} of them; as in the options); those under way end with what they began
+ * with. The socket stays as it is. Takes a hold of its own on ${config}.
+ */
+void control_reconfigure(struct control *control, const struct config *config, struct tls_context *tls,
+    struct listener *const *listeners, size_t count);
 
 /* No new connections, nor new requests on those there are. */
 void control_stop(struct control *control);

@@ -32,7 +32,10 @@ typedef void control_step(struct control_request *request);
 struct control_request {
 	struct workers_job job; /* first */
 	struct control_request *prev, *next;
-	const struct control_options *with;
+	const struct control_options
+	    *with; /* as they were when it began, configuration and TLS held; of the listeners only its first
+					     * step may speak */
+	struct control_options options; /* what that is */
 	struct control *control;
 	struct control_connection *connection; /* NULL: the client is gone */
 	struct control_line line;

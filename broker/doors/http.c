@@ -462,6 +462,39 @@ http_server_stop(struct http_server *server, void (*idle)(void *arg), void *arg)
 	}
 }
 
+/* The first connection that was not told yet, which is told now. */
+static struct http_connection *
+next_untold(const struct http_server *server)
+{
+	struct http_connection *c = server->first;
+
+	while (c && c->told)
+		c = c->next;
+	return c;
+}
+
+void
+http_server_reconfigure(struct http_server *server, const struct config *config)
+{
+	struct http_connection *c;
+
+	server->options.context.config = config;
+	for (c = server->first; c; c = c->next)
+		c->told = c->state != HTTP_ASKED && c->state != HTTP_IDLE;
+	/* From the beginning each time: an answer may end its connection, and others. */
+	while ((c = next_untold(server))) {
+		c->told = true;
+		c->pins++;
+		if (c->state == HTTP_IDLE)
+			http_enter(c, HTTP_IDLE);
+		hurry(c);
+		http_settle(c);
+		http_unpin(c);
+	}
+	for (c = server->first; c; c = c->next)
+		c->told = server->stopping;
+}
+
 size_t
 http_server_links(const struct http_server *server)
 {

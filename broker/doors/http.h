@@ -60,6 +60,9 @@ extern const struct link_handler http_handler;
 int http_server_new(struct http_server **serverp, const struct http_server_options *options)
     __attribute__((warn_unused_result));
 
+/* Use ${config}, which the service holds, from now on, and hurry the requests that wait. */
+void http_server_reconfigure(struct http_server *server, const struct config *config);
+
 /* Answer what is being asked, then close every link; ${idle} when none is left (may be NULL). */
 void http_server_stop(struct http_server *server, void (*idle)(void *arg), void *arg);
 size_t http_server_links(const struct http_server *server);

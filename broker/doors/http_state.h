@@ -43,7 +43,7 @@ struct http_connection {
 	bool head_only; /* HEAD: no content */
 	bool ended;	/* the client sends nothing more */
 	bool paused;
-	bool told; /* of the stop */
+	bool told; /* of the stop, or of another configuration */
 };
 
 struct http_server {

@@ -34,6 +34,7 @@ door_check_idle(struct mllp_door *door)
 		return;
 	}
 	if (door->dying) {
+		config_release(door->context.config);
 		free(door->listener);
 		free(door);
 	}
@@ -323,12 +324,17 @@ tell_refused(const struct link *link, const struct peer *peer)
 	log_commit(&line);
 }
 
+unsigned
+mllp_leniency(const struct config_peer *peer)
+{
+	return peer->lenient & LENIENT_NO_END_CR ? MLLP_LENIENT_NO_END_CR : 0;
+}
+
 static void *
 opened(struct link *link, struct peer *peer, void *arg)
 {
 	struct mllp_door *door = arg;
 	struct mllp_connection *c;
-	unsigned lenient = peer->config->lenient & LENIENT_NO_END_CR ? MLLP_LENIENT_NO_END_CR : 0;
 
 	if (door->stopping)
 		return NULL;
@@ -350,7 +356,7 @@ opened(struct link *link, struct peer *peer, void *arg)
 	c->peer = peer;
 	c->waiter.granted = slot_granted;
 	budget_sit(&c->seat, door->context.budget, memory_granted);
-	mllp_reader_init(&c->reader, peer->config->max_size, lenient);
+	mllp_reader_init(&c->reader, peer->config->max_size, mllp_leniency(peer->config));
 	buffer_init(&c->rest, REST_MAX);
 	c->next = door->first;
 	if (door->first)
@@ -500,6 +506,7 @@ mllp_door_new(struct mllp_door **doorp, const struct door_context *context, cons
 		free(door);
 		return -ENOMEM;
 	}
+	config_hold(door->context.config);
 	*doorp = door;
 	return 0;
 }
@@ -533,6 +540,34 @@ mllp_door_stop(struct mllp_door *door, void (*idle)(void *arg), void *arg)
 		settle(c);
 		unpin(c);
 	}
+}
+
+/* The next of ${c} on whose peer may no longer send; one that is not configured any more is not the door's to judge. */
+static struct mllp_connection *
+next_forbidden(struct mllp_connection *c)
+{
+	while (c && (c->closing || !peer_configured(c->peer) || c->peer->config->may_send))
+		c = c->next;
+	return c;
+}
+
+void
+mllp_door_reconfigure(struct mllp_door *door, const struct config *config)
+{
+	const struct config *before = door->context.config;
+	struct mllp_connection *c;
+
+	door->context.config = config_hold(config);
+	config_release(before);
+	while ((c = next_forbidden(door->first))) {
+		c->closing = true;
+		c->pins++;
+		settle(c);
+		unpin(c);
+	}
+	for (c = door->first; c; c = c->next)
+		if (!c->closing && !mid_frame(c))
+			set_deadlines(c);
 }
 
 size_t

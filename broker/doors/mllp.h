@@ -19,13 +19,19 @@ struct mllp_door;
 /* For listener_options.handler; listener_options.door is a struct mllp_door. */
 extern const struct link_handler mllp_handler;
 
-/* A door for the listener called ${listener} (copied). ${context} is copied. 0 or -ENOMEM. */
+/* A door for the listener called ${listener} (copied). ${context} is copied, its configuration held. 0 or -ENOMEM. */
 int mllp_door_new(struct mllp_door **doorp, const struct door_context *context, const char *listener)
     __attribute__((warn_unused_result));
 
 /* No further frame is read: what is in flight is answered, then each link is closed. A frame cut short by this has no answer: its
  * sender sends it again. Call ${idle} (on the loop thread, perhaps at once) when no link is left; NULL: do not tell. */
 void mllp_door_stop(struct mllp_door *door, void (*idle)(void *arg), void *arg);
+
+/*
+ * Go by ${config} from now on, after peers_reconfigure: bounds and deadlines hold for open connections too; what is being received or judged ends
+ * as it began. A connection whose peer may no longer send is closed once what is in flight is answered. Takes a hold of its own.
+ */
+void mllp_door_reconfigure(struct mllp_door *door, const struct config *config);
 
 /* Links that are open, and messages read and not yet answered on them. */
 size_t mllp_door_links(const struct mllp_door *door);

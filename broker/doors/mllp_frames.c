@@ -166,6 +166,7 @@ mllp_read_frames(struct mllp_connection *c, struct span *input)
 {
 	struct mllp_event event;
 
+	mllp_reader_adjust(&c->reader, c->peer->config->max_size, mllp_leniency(c->peer->config));
 	c->reading = true;
 	while (input->len && mllp_may_read(c)) {
 		if (mllp_reader_next(&c->reader, input, &event) != MLLP_MORE)

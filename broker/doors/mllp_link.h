@@ -27,6 +27,9 @@ struct mllp_connection;
 
 struct mllp_slot {
 	struct workers_job job;
+	const struct config *config; /* held: that of its beginning... */
+	const struct config_peer
+	    *peer; /* ...and what it says of the peer, by which the message is judged and decided */
 	struct mllp_slot *next;
 	struct mllp_connection *connection;
 	struct submission submission;
@@ -111,6 +114,9 @@ void mllp_slot_reject(struct mllp_slot *slot, enum fault_code cause, bool answer
 
 /* Free the oldest slot of ${c}. */
 void mllp_slot_pop(struct mllp_connection *c);
+
+/* The leniencies of the reader that ${peer} has. */
+unsigned mllp_leniency(const struct config_peer *peer);
 
 /* Below: mllp_frames.c */
 

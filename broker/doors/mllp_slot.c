@@ -64,6 +64,7 @@ slot_free(struct mllp_slot *slot)
 	buffer_fini(&slot->answer);
 	buffer_fini(&slot->owned);
 	arena_fini(&slot->arena);
+	config_release(slot->config);
 	free(slot);
 	mllp_connection_account(c);
 }
@@ -105,6 +106,8 @@ mllp_slot_new(struct mllp_connection *c, const struct mllp_event *event, struct 
 	if (event->head.len)
 		memcpy(slot->head, event->head.ptr, event->head.len);
 	slot->head_len = event->head.len;
+	slot->config = config_hold(c->door->context.config);
+	slot->peer = c->peer->config;
 	slot->large = c->large;
 	c->large = false;
 	arena_init(&slot->arena,
@@ -364,9 +367,7 @@ submit_judged(struct mllp_slot *slot)
 static void
 judge(struct mllp_slot *slot, struct span bytes)
 {
-	const struct mllp_connection *c = slot->connection;
-
-	content_judge(bytes, c->peer->config, c->door->listener, &slot->arena, &slot->content);
+	content_judge(bytes, slot->peer, slot->connection->door->listener, &slot->arena, &slot->content);
 }
 
 static void
@@ -397,7 +398,7 @@ judge_where_it_fits(struct mllp_slot *slot, void (*run)(struct workers_job *job)
 	struct mllp_connection *c = slot->connection;
 
 	slot->submission =
-	    (struct submission){ .peer = c->peer->config, .bytes = slot->bytes, .size = slot->bytes.len };
+	    (struct submission){ .peer = slot->peer, .bytes = slot->bytes, .size = slot->bytes.len };
 	if (slot->bytes.len <= CONTENT_INLINE_MAX) {
 		run(&slot->job);
 		submit_judged(slot);
@@ -440,7 +441,7 @@ static void
 submit_frame(struct mllp_slot *slot)
 {
 	slot->submission = (struct submission){ .kind = SUBMIT_FRAME,
-		.peer = slot->connection->peer->config,
+		.peer = slot->peer,
 		.bytes = span_make(slot->head, slot->head_len),
 		.size = slot->frame,
 		.fault = &slot->fault,

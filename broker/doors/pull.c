@@ -46,6 +46,7 @@ door_check_end(struct pull_door *door)
 {
 	if (!door->dying || door->requests)
 		return;
+	config_release(door->context.config);
 	free(door->listener);
 	free(door);
 }
@@ -59,6 +60,7 @@ check_end(struct pull_request *request)
 		return;
 	if (request->route->fini)
 		request->route->fini(request);
+	config_release(request->config);
 	free(request);
 	door->requests--;
 	door_check_end(door);
@@ -155,10 +157,9 @@ pull_reads(const struct config_peer *peer, const struct config_destination *inbo
 const struct config_destination *
 pull_inbox(const struct pull_request *request)
 {
-	const struct config_destination *inbox =
-	    config_destination(request->door->context.config, request->params[0]);
+	const struct config_destination *inbox = config_destination(request->config, request->params[0]);
 
-	return inbox && pull_reads(request->peer->config, inbox) ? inbox : NULL;
+	return inbox && pull_reads(request->reader, inbox) ? inbox : NULL;
 }
 
 void
@@ -166,7 +167,7 @@ pull_log(const struct pull_request *request, struct log_line *line, enum log_eve
 {
 	log_begin(line, event);
 	log_u64(line, "link", request->link_id);
-	log_text(line, "peer", request->peer->config->name);
+	log_text(line, "peer", request->peer->name);
 }
 
 bool
@@ -252,6 +253,8 @@ start(struct http_connection *connection, struct http_request *http, struct pull
 	request->connection = connection;
 	request->http = http;
 	request->peer = http_peer(connection);
+	request->config = config_hold(door->context.config);
+	request->reader = request->peer->config;
 	request->link_id = http_link_id(connection);
 	memcpy(request->params, params, sizeof(request->params));
 	http->state = request;
@@ -415,6 +418,7 @@ pull_door_new(struct pull_door **doorp, const struct door_context *context, cons
 		return -ENOMEM;
 	json_budget_install();
 	door->context = *context;
+	config_hold(door->context.config);
 	door->listener = strdup(listener);
 	if (door->listener)
 		error = http_server_new(&door->server, &options);
@@ -431,6 +435,16 @@ pull_door_stop(struct pull_door *door, void (*idle)(void *arg), void *arg)
 {
 	door->stopping = true;
 	http_server_stop(door->server, idle, arg);
+}
+
+void
+pull_door_reconfigure(struct pull_door *door, const struct config *config)
+{
+	const struct config *before = door->context.config;
+
+	door->context.config = config_hold(config);
+	http_server_reconfigure(door->server, config);
+	config_release(before);
 }
 
 size_t

@@ -19,13 +19,19 @@ struct pull_door;
 /* For listener_options.handler; listener_options.door is a struct pull_door. */
 extern const struct link_handler pull_handler;
 
-/* A door for the listener called ${listener} (copied). ${context} is copied. 0 or -ENOMEM. */
+/* A door for the listener called ${listener} (copied). ${context} is copied, its configuration held. 0 or -ENOMEM. */
 int pull_door_new(struct pull_door **doorp, const struct door_context *context, const char *listener)
     __attribute__((warn_unused_result));
 
 /* Requests being answered are answered, waiting ones with what there is, then each link is closed. Calls ${idle} (on the loop thread, perhaps
  * at once) when no link is left; NULL: do not tell. */
 void pull_door_stop(struct pull_door *door, void (*idle)(void *arg), void *arg);
+
+/*
+ * Go by ${config} from now on, after peers_reconfigure. A request ends by the configuration it began under; those that only wait for items are
+ * answered with what there is, so that the next one asks under the new one. Takes a hold of its own.
+ */
+void pull_door_reconfigure(struct pull_door *door, const struct config *config);
 
 size_t pull_door_links(const struct pull_door *door);
 

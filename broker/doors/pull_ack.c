@@ -37,7 +37,7 @@ log_settled(const struct ack *ack, const struct settlement *item)
 	log_begin(&line, accepted ? EVENT_DELIVERED : EVENT_ITEM_REJECTED);
 	log_u64(&line, "id", item->seq);
 	log_u64(&line, "link", ack->base.link_id);
-	log_text(&line, "peer", ack->base.peer->config->name);
+	log_text(&line, "peer", ack->base.peer->name);
 	log_text(&line, "destination", ack->inbox->name);
 	if (!accepted) /* the text is the reader's prose, which may name a patient: `show` has it */
 		log_span(&line, "code", item->code);
@@ -90,7 +90,7 @@ done(struct workers_job *job)
 		settled(ack, 0);
 		return;
 	} else if (request->connection) {
-		core_settle(request->door->context.core, ack->number, request->peer->config->name, ack->items,
+		core_settle(request->door->context.core, ack->number, request->peer->name, ack->items,
 		    ack->count, settled, ack);
 		return;
 	}

@@ -10,7 +10,7 @@
 static void
 start(struct pull_request *request)
 {
-	const struct config *config = request->door->context.config;
+	const struct config *config = request->config;
 	const struct core *core = request->door->context.core;
 	struct buffer out;
 	bool first = true;
@@ -21,7 +21,7 @@ start(struct pull_request *request)
 	for (size_t i = 0; i < config->destination_count; i++) {
 		const struct config_destination *inbox = &config->destinations[i];
 
-		if (!pull_reads(request->peer->config, inbox))
+		if (!pull_reads(request->reader, inbox))
 			continue;
 		if (!first)
 			buffer_append_byte(&out, ',');

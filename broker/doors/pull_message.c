@@ -99,7 +99,7 @@ send_content(struct reading *reading)
 	log_begin(&line, EVENT_READ_CONTENT);
 	log_u64(&line, "id", reading->seq);
 	log_u64(&line, "link", request->link_id);
-	log_text(&line, "peer", request->peer->config->name);
+	log_text(&line, "peer", request->peer->name);
 	log_text(&line, "what", reading->what);
 	log_u64(&line, "bytes", content->bytes.len);
 	log_commit(&line);
@@ -173,7 +173,7 @@ access_done(void *arg, int error)
 static bool
 is_for(const struct reading *reading, const struct decision *decision)
 {
-	const struct config *config = reading->base.door->context.config;
+	const struct config *config = reading->base.config;
 	char name[PULL_PARAM_SIZE];
 
 	for (size_t i = 0; i < decision->to_count; i++) {
@@ -184,7 +184,7 @@ is_for(const struct reading *reading, const struct decision *decision)
 		memcpy(name, decision->to[i].ptr, decision->to[i].len);
 		name[decision->to[i].len] = '\0';
 		inbox = config_destination(config, name);
-		if (inbox && pull_reads(reading->base.peer->config, inbox))
+		if (inbox && pull_reads(reading->base.reader, inbox))
 			return true;
 	}
 	return false;
@@ -239,14 +239,14 @@ record_done(struct workers_job *job)
 		pull_later(request, "journal", "The journal cannot be read now.");
 	else if (reading->outcome)
 		pull_absent(request); /* a damaged record cannot tell whose it is */
-	else if (reading->record.head.size > context->config->limits.large_size &&
+	else if (reading->record.head.size > request->config->limits.large_size &&
 		 !(reading->large = slots_take(context->slots)))
 		pull_later(request, "overload", "Too many large messages are being read.");
 	else if (!reading->large && !budget_room(context->budget, BUDGET_DRAIN))
 		pull_later(request, "overload", "There is no memory for this answer now.");
 	else {
 		pull_hold(request);
-		core_access(context->core, reading->seq, request->peer->config->name, reading->what, "pull",
+		core_access(context->core, reading->seq, request->peer->name, reading->what, "pull",
 		    access_done, reading);
 	}
 	pull_let_go(request);

@@ -52,6 +52,8 @@ struct pull_request {
 	struct http_connection *connection; /* NULL: answered, or the client is gone */
 	struct http_request *http;
 	struct peer *peer;
+	const struct config *config;	  /* held: that of its beginning, by which it ends... */
+	const struct config_peer *reader; /* ...and the peer in it */
 	uint64_t link_id;
 	unsigned holds;
 	char params[PULL_PARAMS_MAX][PULL_PARAM_SIZE];

@@ -56,11 +56,24 @@ slots_give(struct slots *slots)
 {
 	struct slot_waiter *waiter = slots->first;
 
-	if (!waiter) {
+	if (!waiter || slots->used > slots->total) {
 		slots->used--;
 		return;
 	}
 	/* The slot changes hands without becoming free. */
 	slots_leave(slots, waiter);
 	waiter->granted(waiter);
+}
+
+void
+slots_resize(struct slots *slots, unsigned total)
+{
+	slots->total = total;
+	while (slots->first && slots->used < slots->total) {
+		struct slot_waiter *waiter = slots->first;
+
+		slots->used++;
+		slots_leave(slots, waiter);
+		waiter->granted(waiter);
+	}
 }

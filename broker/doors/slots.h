@@ -24,6 +24,9 @@ struct slot_waiter {
 
 void slots_init(struct slots *slots, unsigned total);
 
+/* Have ${total} of them from now on: who waits gets new ones; of fewer, those taken are not taken away. */
+void slots_resize(struct slots *slots, unsigned total);
+
 /* Take a slot: true, and it is the caller's until slots_give. False: there is none free, or others wait for one. */
 bool slots_take(struct slots *slots) __attribute__((warn_unused_result));
 

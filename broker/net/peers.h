@@ -51,7 +51,11 @@ int peers_prepare(struct peers *peers, const struct config *config) __attribute_
 void peers_reconfigure(struct peers *peers, const struct config *config);
 
 /* Whether ${peer} is in the present configuration. */
-bool peer_configured(const struct peer *peer);
+static inline bool
+peer_configured(const struct peer *peer)
+{
+	return peer->config != &peer->gone;
+}
 
 /* Outcomes of peers_match beside 0 and -errno. */
 enum {

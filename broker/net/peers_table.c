@@ -169,12 +169,6 @@ peers_find(struct peers *peers, const char *name)
 	return peer && peer_configured(peer) ? peer : NULL;
 }
 
-bool
-peer_configured(const struct peer *peer)
-{
-	return peer->config != &peer->gone;
-}
-
 size_t
 peers_count(const struct peers *peers)
 {

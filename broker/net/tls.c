@@ -124,6 +124,13 @@ tls_client_new(struct tls_context **contextp, const struct config_tls *tls, stru
 	return context_new(contextp, tls, false, errors);
 }
 
+struct tls_context *
+tls_hold(struct tls_context *context)
+{
+	SSL_CTX_up_ref(context->ctx);
+	return context;
+}
+
 void
 tls_free(struct tls_context *context)
 {

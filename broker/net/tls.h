@@ -70,6 +70,9 @@ int tls_check(const struct config_tls *tls, struct buffer *errors) __attribute__
 int tls_client_new(struct tls_context **contextp, const struct config_tls *tls, struct buffer *errors)
     __attribute__((warn_unused_result));
 
+/* One more tls_free is owed. Any thread. */
+struct tls_context *tls_hold(struct tls_context *context);
+
 /* Connections made from it go on. NULL is harmless. */
 void tls_free(struct tls_context *context);
 SSL_CTX *tls_ssl_ctx(struct tls_context *context);

@@ -180,7 +180,8 @@ static struct config_destination destinations[] = {
 	{ .name = "ehpad-a", .establishment = &establishment, .readers = readers, .reader_count = 1 },
 	{ .name = "ehpad-b", .establishment = &establishment },
 };
-struct peer peer = { .config = &peer_config };
+static char peer_name[] = "dui-demo";
+struct peer peer = { .config = &peer_config, .name = peer_name };
 struct config config = {
 	.limits = { .large_size = 1 << 16, .idle_ms = 1000, .head_ms = 100, .body_ms = 200 },
 	.destinations = destinations,
