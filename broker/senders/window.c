@@ -58,7 +58,7 @@ window_fini(struct window *w)
 void
 window_limit(struct window *w, unsigned limit)
 {
-	w->limit = limit < 1 ? 1 : limit > WINDOW_ITEMS ? WINDOW_ITEMS : limit;
+	w->limit = limit < 1 ? 1 : limit > WINDOW_LIMIT ? WINDOW_LIMIT : limit;
 }
 
 int
@@ -105,6 +105,19 @@ window_in_flight(const struct window *w)
 	return w->sent + w->decided;
 }
 
+/* Whether a message of the id of ${item} is on its way. */
+static bool
+is_on_its_way(const struct window *w, const struct window_item *item)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		const struct window_item *other = window_at(w, i);
+
+		if (other->state == WINDOW_SENT && span_eq(control_of(other), control_of(item)))
+			return true;
+	}
+	return false;
+}
+
 /* Whether this link carried the id of ${item} lately. */
 static bool
 is_recent(const struct window *w, const struct window_item *item)
@@ -131,7 +144,7 @@ window_next(const struct window *w, uint64_t *seqp)
 		if (window_in_flight(w) >= w->limit)
 			return WINDOW_FULL;
 		*seqp = item->seq;
-		if (!is_recent(w, item))
+		if (!is_recent(w, item) && !is_on_its_way(w, item))
 			return WINDOW_SEND;
 		/* The answers on their way are awaited before the link is given up for it. */
 		return w->sent ? WINDOW_FULL : WINDOW_RENEW;

@@ -28,10 +28,11 @@
 #include "codecs/span.h"
 
 /* Ids that a link remembers: a receiver repeats an answer at once or not at all. */
-#define WINDOW_RECENT 256u
+#define WINDOW_RECENT 1024u
 
-/* Messages looked at ahead, those in flight included. */
-#define WINDOW_ITEMS 64u
+/* The greatest limit, and the messages looked at: those in flight and the next few. */
+#define WINDOW_LIMIT 256u
+#define WINDOW_ITEMS (WINDOW_LIMIT + 8u)
 
 enum window_state {
 	WINDOW_READY,	/* to be sent on the next occasion */
@@ -60,7 +61,7 @@ struct window {
 	size_t recent_count; /* ids ever sent on this link */
 };
 
-/* ${limit} is cut to 1..WINDOW_ITEMS. Allocates nothing. */
+/* ${limit} is cut to 1..WINDOW_LIMIT. Allocates nothing. */
 void window_init(struct window *w, unsigned limit);
 void window_fini(struct window *w);
 

@@ -279,7 +279,7 @@ test_room_and_memory(void **state)
 
 	(void)state;
 	window_init(&w, 1000);
-	assert_int_equal(w.limit, WINDOW_ITEMS);
+	assert_int_equal(w.limit, WINDOW_LIMIT);
 	window_limit(&w, 0);
 	assert_int_equal(w.limit, 1);
 	failmalloc_at(1);

@@ -427,6 +427,9 @@ next_careless(const struct window *w, uint64_t *seqp)
 	struct window blind = *w;
 
 	blind.recent_count = 0;
+	for (size_t i = 0; i < w->count; i++)
+		if (blind.items[(w->first + i) % WINDOW_ITEMS].state == WINDOW_SENT)
+			blind.items[(w->first + i) % WINDOW_ITEMS].control_len = 0;
 	return window_next(&blind, seqp);
 }
 
@@ -436,7 +439,7 @@ next_greedy(const struct window *w, uint64_t *seqp)
 {
 	struct window wide = *w;
 
-	wide.limit = WINDOW_ITEMS;
+	wide.limit = WINDOW_LIMIT;
 	return window_next(&wide, seqp);
 }
 
