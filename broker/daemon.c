@@ -30,6 +30,7 @@
 #include "broker/net/peers.h"
 #include "broker/net/presence.h"
 #include "broker/net/tls.h"
+#include "broker/senders/senders.h"
 #include "broker/store/journal.h"
 #include "broker/store/lock.h"
 #include "broker/store/workers.h"
@@ -50,7 +51,7 @@ struct entrance {
 struct daemon {
 	const struct config *config;
 	int lock;
-	struct tls_context *tls;
+	struct tls_context *tls, *client; /* as who is dialled, and as who dials */
 	struct loop *loop;
 	struct workers *workers;
 	struct peers *peers;
@@ -61,6 +62,9 @@ struct daemon {
 	struct trace *trace;
 	struct slots slots;
 	struct budget budget;
+	struct senders *senders;
+	struct sending sending;
+	bool senders_idle;
 	struct admin *admin;
 	struct control *control;
 	struct entrance *entrances;
@@ -141,7 +145,8 @@ watchdog(void *arg)
 static void
 end_when_idle(struct daemon *daemon)
 {
-	if (!daemon->stopping || core_in_flight(daemon->core) || control_busy(daemon->control))
+	if (!daemon->stopping || !daemon->senders_idle || core_in_flight(daemon->core) ||
+	    control_busy(daemon->control))
 		return;
 	for (size_t i = 0; i < daemon->config->listener_count; i++)
 		if (!daemon->entrances[i].idle)
@@ -156,6 +161,15 @@ entrance_idle(void *arg)
 
 	entrance->idle = true;
 	end_when_idle(entrance->daemon);
+}
+
+static void
+senders_are_idle(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	daemon->senders_idle = true;
+	end_when_idle(daemon);
 }
 
 static void
@@ -198,6 +212,7 @@ stop(void *arg)
 		else
 			pull_door_stop(entrance->pull, entrance_idle, entrance);
 	}
+	senders_stop(daemon->senders, senders_are_idle, daemon);
 	loop_timer_arm(daemon->stop, daemon->config->limits.stop_ms);
 	/* Links end by callback; decisions and control requests without a link are asked about. */
 	loop_timer_free(daemon->tick);
@@ -287,6 +302,27 @@ open_entrance(struct daemon *daemon, size_t index, const struct door_context *co
 }
 
 static int
+open_senders(struct daemon *daemon, struct buffer *errors)
+{
+	const struct senders_options options = {
+		.loop = daemon->loop,
+		.workers = daemon->workers,
+		.config = daemon->config,
+		.core = daemon->core,
+		.journal = daemon->journal,
+		.tls = daemon->client,
+		.presence = daemon->presence,
+	};
+	int r = senders_new(&daemon->senders, &options);
+
+	if (r)
+		tell_failure(errors, daemon->config->state, "the senders could not be set up", r);
+	else
+		daemon->sending = senders_sending(daemon->senders);
+	return r;
+}
+
+static int
 open_doors(struct daemon *daemon, const char *config_path, struct buffer *errors)
 {
 	const struct config *config = daemon->config;
@@ -313,6 +349,7 @@ open_doors(struct daemon *daemon, const char *config_path, struct buffer *errors
 		.tls = daemon->tls,
 		.listeners = daemon->listeners,
 		.listener_count = config->listener_count,
+		.sending = &daemon->sending,
 	};
 	int r = 0;
 
@@ -382,6 +419,8 @@ open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
 		return r < 0 ? r : -EBUSY;
 	}
 	r = tls_server_new(&daemon->tls, &config->tls, errors);
+	if (r == 0)
+		r = tls_client_new(&daemon->client, &config->tls, errors);
 	if (r)
 		return r < 0 ? r : -EINVAL;
 	r = loop_new(&daemon->loop);
@@ -394,6 +433,8 @@ open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
 		r = open_presence(daemon);
 	if (r == 0)
 		r = open_store(daemon, errors);
+	if (r == 0)
+		r = open_senders(daemon, errors);
 	if (r == 0)
 		r = open_doors(daemon, config_path, errors);
 	return r == 0 ? open_timers(daemon) : r;
@@ -446,6 +487,7 @@ daemon_free(struct daemon *daemon)
 	if (!daemon)
 		return;
 	judge_stop(daemon->judge);
+	senders_stop(daemon->senders, NULL, NULL);
 	workers_stop(daemon->workers); /* freed below: a step that is told may try to hand on the next */
 	for (size_t i = 0; daemon->entrances && i < daemon->config->listener_count; i++) {
 		listener_free(daemon->entrances[i].listener);
@@ -461,6 +503,7 @@ daemon_free(struct daemon *daemon)
 	if (daemon->loop)
 		loop_drain(daemon->loop);
 	control_free(daemon->control);
+	senders_free(daemon->senders);
 	workers_free(daemon->workers);
 	core_free(daemon->core);
 	judge_free(daemon->judge);
@@ -472,6 +515,7 @@ daemon_free(struct daemon *daemon)
 	loop_timer_free(daemon->memory);
 	loop_free(daemon->loop);
 	tls_free(daemon->tls);
+	tls_free(daemon->client);
 	lock_release(daemon->lock);
 	free(daemon->entrances);
 	free(daemon->listeners);

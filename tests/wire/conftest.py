@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from liaison_harness import LIAISOND  # noqa: E402
-from liaison_harness.authority import SERVER, Authority  # noqa: E402
+from liaison_harness.authority import BOTH, Authority  # noqa: E402
 from liaison_harness.broker import Broker  # noqa: E402
 from liaison_harness.configuration import Configuration  # noqa: E402
 
@@ -20,7 +20,7 @@ def authority(tmp_path_factory):
     if not LIAISOND.exists():
         pytest.fail(f"{LIAISOND} is not built")
     made = Authority(tmp_path_factory.mktemp("certificates"))
-    made.server = made.issue("broker", usage=SERVER, dns=["localhost"], addresses=[ipaddress.ip_address("127.0.0.1")])
+    made.server = made.issue("broker", usage=BOTH, dns=["localhost"], addresses=[ipaddress.ip_address("127.0.0.1")])
     made.chu = made.issue("chu")
     made.ehpad = made.issue("ehpad")
     return made

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+BOTH = (SERVER, CLIENT)  # a broker that is dialled and dials
 HOUR = datetime.timedelta(hours=1)
 
 
@@ -65,7 +66,7 @@ class Authority:
 
     def issue(self, name, *, organisation="Liaison test", usage=CLIENT, since=-HOUR, until=12 * HOUR, dns=(), addresses=(), key=None,
               file_name=None):
-        """A certificate for CN=name; ``since`` and ``until`` from now. ``key``: one that is there already (hundreds are wanted)."""
+        """A certificate for CN=name; ``since`` and ``until`` from now. ``usage``: one, several in a tuple, or none. ``key``: one that is there already (hundreds are wanted)."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.utcnow()
         builder = (x509.CertificateBuilder()
@@ -75,7 +76,7 @@ class Authority:
                    .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
                    .add_extension(x509.KeyUsage(True, False, False, False, False, False, False, False, False), critical=True))
         if usage:
-            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            builder = builder.add_extension(x509.ExtendedKeyUsage(list(usage) if isinstance(usage, tuple) else [usage]), critical=False)
         others = [x509.DNSName(one) for one in dns] + [x509.IPAddress(one) for one in addresses]
         if others:
             builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
