@@ -2,6 +2,7 @@
 /* A test authority over libcrypto. */
 #include "authority.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -70,9 +71,76 @@ certificate_make(struct certificate *certificate, const struct certificate_optio
 	extension_add(x509, issuer, NID_subject_key_identifier, "hash");
 	extension_add(x509, issuer, NID_ext_key_usage, options->usage);
 	extension_add(x509, issuer, NID_subject_alt_name, options->san);
+	extension_add(x509, issuer, NID_crl_distribution_points, options->points);
 	MUST(X509_sign(x509, issuer ? issuer->key : key, digest) > 0);
 	certificate->x509 = x509;
 	certificate->key = key;
+}
+
+static void
+crl_extension(X509_CRL *crl, int nid, const char *value)
+{
+	X509_EXTENSION *extension;
+	X509V3_CTX context;
+
+	X509V3_set_ctx(&context, NULL, NULL, NULL, crl, 0);
+	extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+	MUST(extension && X509_CRL_add_ext(crl, extension, -1) == 1);
+	X509_EXTENSION_free(extension);
+}
+
+static void
+crl_revoke(X509_CRL *crl, const struct certificate *certificate)
+{
+	X509_REVOKED *revoked = X509_REVOKED_new();
+	ASN1_TIME *when = X509_gmtime_adj(NULL, -60);
+
+	MUST(revoked && when && X509_REVOKED_set_revocationDate(revoked, when) == 1);
+	MUST(X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(certificate->x509)) == 1);
+	MUST(X509_CRL_add0_revoked(crl, revoked) == 1);
+	ASN1_TIME_free(when);
+}
+
+X509_CRL *
+crl_make(const struct certificate *issuer, const struct crl_options *options)
+{
+	const EVP_MD *digest = EVP_get_digestbyname(options->digest ? options->digest : "SHA256");
+	int dated = options->from_s || options->to_s;
+	ASN1_TIME *from = X509_gmtime_adj(NULL, dated ? options->from_s : -3600);
+	ASN1_TIME *to = X509_gmtime_adj(NULL, dated ? options->to_s : 3600);
+	X509_CRL *crl = X509_CRL_new();
+
+	MUST(crl && from && to && digest);
+	MUST(X509_CRL_set_version(crl, 1) == 1);
+	MUST(X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->x509)) == 1);
+	MUST(X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, to) == 1);
+	if (options->revoked)
+		crl_revoke(crl, options->revoked);
+	if (options->scope)
+		crl_extension(crl, NID_issuing_distribution_point, options->scope);
+	if (options->delta)
+		crl_extension(crl, NID_delta_crl, "critical,DER:020101");
+	MUST(X509_CRL_sort(crl) == 1);
+	MUST(X509_CRL_sign(crl, (EVP_PKEY *)(options->key ? options->key : issuer->key), digest) > 0);
+	ASN1_TIME_free(from);
+	ASN1_TIME_free(to);
+	return crl;
+}
+
+void
+crl_write(const char *file, X509_CRL *first, ...)
+{
+	FILE *stream = fopen(file, "w");
+	va_list more;
+
+	MUST(stream);
+	va_start(more, first);
+	for (X509_CRL *crl = first; crl; crl = va_arg(more, X509_CRL *)) {
+		MUST(PEM_write_X509_CRL(stream, crl) == 1);
+		X509_CRL_free(crl);
+	}
+	va_end(more);
+	MUST(fclose(stream) == 0);
 }
 
 void
