@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Request cases out of llhttp's Markdown test files: (file name, case title, bytes).
+"""Cases out of llhttp's Markdown test files: (file name, case title, bytes).
 
 Its notation: a block's line ends are CRLF, a backslash at a line's end joins lines, \\r \\n \\t \\f \\xNN are those bytes, the last
 line end of a block does not count. Requests without a Host field get one and a fragment in the target goes, because the cases
@@ -33,16 +33,18 @@ def with_host(data):
     return out + data[at:]
 
 
-def cases(path):
+def cases(path, kinds=("request",)):
+    """Those of ``kinds``; a response stays as it is."""
     title, seen = None, {}
     lines = path.read_text(encoding="utf-8").split("\n")
     kind, block = None, None
     for line in lines:
         if block is not None:
             if line.startswith("```"):
-                if kind and kind.startswith("request"):
+                if kind and kind.startswith(kinds):
                     n = seen[title] = seen.get(title, 0) + 1
-                    yield path.name, title if n == 1 else f"{title} ({n})", with_host(unescape("\n".join(block) + "\n"))
+                    data = unescape("\n".join(block) + "\n")
+                    yield path.name, title if n == 1 else f"{title} ({n})", with_host(data) if kind.startswith("request") else data
                 block, kind = None, None
             else:
                 block.append(line)
