@@ -77,8 +77,14 @@ class Node:
         return json.loads(line)
 
     def kill(self):
-        self.process.kill()
-        self.process.communicate()
+        """End it; ``rest`` is what it told since the last next()."""
+        self.process.terminate()
+        try:
+            out, _ = self.process.communicate(timeout=PARTNER_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, _ = self.process.communicate()
+        self.rest = [json.loads(line) for line in out.splitlines()]
 
 
 class Fixtures:
