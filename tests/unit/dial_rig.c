@@ -54,6 +54,7 @@ __wrap_getaddrinfo(
     const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found)
 {
 	struct addrinfo *first;
+	bool turned;
 
 	if (!strstr(host, ".test"))
 		return __real_getaddrinfo(host, service, hints, found);
@@ -66,8 +67,9 @@ __wrap_getaddrinfo(
 		pthread_mutex_lock(&names_lock);
 		pthread_mutex_unlock(&names_lock);
 	}
-	MUST(__real_getaddrinfo("127.0.0.2", service, hints, &first) == 0);
-	MUST(__real_getaddrinfo("127.0.0.1", service, hints, &first->ai_next) == 0);
+	turned = strcmp(host, "turned.test") == 0;
+	MUST(__real_getaddrinfo(turned ? "127.0.0.1" : "127.0.0.2", service, hints, &first) == 0);
+	MUST(__real_getaddrinfo(turned ? "127.0.0.2" : "127.0.0.1", service, hints, &first->ai_next) == 0);
 	*found = first;
 	return 0;
 }
@@ -226,9 +228,15 @@ free_dialler(struct dial_rig *rig)
 }
 
 void
-dial_rig_stop(struct dial_rig *rig)
+dial_free(struct dial_rig *rig)
 {
 	dial_on_loop(rig, free_dialler);
+}
+
+void
+dial_rig_stop(struct dial_rig *rig)
+{
+	dial_free(rig);
 	workers_free(rig->workers);
 	tls_free(rig->client);
 	loop_drain(rig->rig.loop);
@@ -324,6 +332,7 @@ listen_here(int backlog, uint16_t *portp)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	at.sin_port = htons(*portp);
 	MUST(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, backlog) == 0);
 	MUST(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
 	*portp = ntohs(at.sin_port);
@@ -372,12 +381,18 @@ serve(struct server *server, int fd)
 		MUST(send(fd, http, sizeof(http) - 1, MSG_NOSIGNAL) > 0);
 		break;
 	case READS_NOTHING:
+	case SAYS_MORE_AND_RESETS:
 	case CLOSES_AFTER:
 		ssl = welcome(server, fd);
 		break;
 	}
 	if (ssl && server->manner == CLOSES_AFTER && client_write(ssl, "x", 1))
 		SSL_shutdown(ssl);
+	if (ssl && server->manner == SAYS_MORE_AND_RESETS && client_write(ssl, "x", 1)) {
+		usleep(100000);
+		client_write(ssl, "last words", 10);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	}
 	while (ssl && server->manner == READS_NOTHING && !server->stop)
 		usleep(5000);
 	SSL_free(ssl);

@@ -48,19 +48,20 @@ void dial_rig_fini(struct dial_rig *rig);
 /* Dial on the loop thread; what dialler_dial said. */
 int dial_now(struct dial_rig *rig);
 void dial_cancel(struct dial_rig *rig);
+void dial_free(struct dial_rig *rig);
 /* Dial, and wait for the failure: it must be this one. */
 void dial_must_fail(struct dial_rig *rig, const char *step, const char *why);
 
 /* Run ${work} on the loop thread, and wait for it. */
 void dial_on_loop(struct dial_rig *rig, void (*work)(struct dial_rig *rig));
 
-/* What "two.test" resolves to: 127.0.0.2, where nobody listens, then 127.0.0.1. "none.test": EAI_NONAME; "down.test": EAI_AGAIN. "silent.test": like
- * two.test, but only after names_speak. */
+/* "two.test" resolves to 127.0.0.2, where nobody listens, then 127.0.0.1; "turned.test" the other way round; "silent.test" like two.test, but
+ * only after names_speak. "none.test": EAI_NONAME; "down.test": EAI_AGAIN. */
 extern atomic_uint names_asked;
 void names_silence(void);
 void names_speak(void);
 
-/* A socket that listens on 127.0.0.1 with room for ${backlog}; *${portp} is its port. */
+/* A socket that listens on 127.0.0.1 with room for ${backlog}; *${portp} is its port, any if it was 0. */
 int listen_here(int backlog, uint16_t *portp);
 
 /* A server with a certificate that does as it is told, on a thread. */
@@ -70,13 +71,14 @@ enum manner {
 	CLOSES_IN_HANDSHAKE, /* after the first bytes */
 	SPEAKS_HTTP,
 	READS_NOTHING, /* the handshake, and then stands still */
+	SAYS_MORE_AND_RESETS, /* the handshake and a byte, some time later ten more and a reset */
 	CLOSES_AFTER,  /* the handshake and a byte */
 };
 struct server {
 	enum manner manner;
 	const struct certificate *certificate;
 	int listening;
-	uint16_t port;
+	uint16_t port; /* 0: any; then the one it has */
 	pthread_t thread;
 	atomic_uint stop;
 };

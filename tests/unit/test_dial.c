@@ -85,6 +85,38 @@ test_closed_by_the_server(void **state)
 }
 
 static void
+send_later(struct dial_rig *rig)
+{
+	rig->at_input = NULL;
+	usleep(300000); /* the loop is busy meanwhile */
+	if (link_send(rig->door.link, span_str("more")) != 0)
+		abort();
+}
+
+/* What a server said before its reset is read although we notice the reset by writing. */
+static void
+test_last_words(void **state)
+{
+	struct server server = { .manner = SAYS_MORE_AND_RESETS };
+	struct dial_rig rig;
+
+	(void)state;
+	dial_rig_init(&rig);
+	server.certificate = &rig.rig.server;
+	server_start(&server);
+	rig.to.port = server.port;
+	rig.at_input = send_later;
+	dial_rig_start(&rig);
+	assert_int_equal(dial_now(&rig), 0);
+	assert_true(wait_for(&rig.door.closed, 1));
+	assert_int_equal(rig.door.end, LINK_RESET);
+	assert_int_equal(rig.door.received, 11);
+	dial_rig_stop(&rig);
+	server_stop(&server);
+	dial_rig_fini(&rig);
+}
+
+static void
 test_not_wanted(void **state)
 {
 	struct dial_rig rig;
@@ -324,6 +356,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_success),
 		cmocka_unit_test(test_closed_by_the_server),
+		cmocka_unit_test(test_last_words),
 		cmocka_unit_test(test_not_wanted),
 		cmocka_unit_test(test_servers_certificate),
 		cmocka_unit_test(test_our_certificate),
