@@ -103,7 +103,8 @@ shaken(struct link *link)
 		become_open(link);
 		return;
 	}
-	if (tls_of(link->ssl) != link->owner->tls && judge_late(link))
+	/* A listener that became a plain one meanwhile has none: the context this one began with was good enough. */
+	if (link->owner->tls && tls_of(link->ssl) != link->owner->tls && judge_late(link))
 		return;
 	rc = peers_match(link->owner->peers, certificate, &peer);
 	if (rc == PEERS_NONE) {
