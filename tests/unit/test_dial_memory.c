@@ -21,7 +21,7 @@
 #define SENT 9000
 
 /* Both ends on one loop, which turns in the test: no other thread allocates. */
-struct ends {
+struct outcome_counts {
 	struct rig rig;
 	struct tls_context *client;
 	struct workers *workers; /* of one thread that is never given anything */
@@ -36,7 +36,7 @@ struct ends {
 static void *
 in_opened(struct link *link, struct peer *peer, void *arg)
 {
-	struct ends *ends = arg;
+	struct outcome_counts *ends = arg;
 
 	(void)peer;
 	ends->in = link;
@@ -46,7 +46,7 @@ in_opened(struct link *link, struct peer *peer, void *arg)
 static void
 in_input(void *arg, struct span bytes)
 {
-	struct ends *ends = arg;
+	struct outcome_counts *ends = arg;
 
 	if (link_send(ends->in, bytes) != 0)
 		link_drop(ends->in, LINK_RESET);
@@ -63,7 +63,7 @@ static void *
 out_opened(struct link *link, struct peer *peer, void *arg)
 {
 	static const char sent[SENT];
-	struct ends *ends = arg;
+	struct outcome_counts *ends = arg;
 
 	(void)peer;
 	ends->out = link;
@@ -76,7 +76,7 @@ out_opened(struct link *link, struct peer *peer, void *arg)
 static void
 out_input(void *arg, struct span bytes)
 {
-	struct ends *ends = arg;
+	struct outcome_counts *ends = arg;
 
 	ends->received += bytes.len;
 	if (ends->received == SENT)
@@ -86,7 +86,7 @@ out_input(void *arg, struct span bytes)
 static void
 out_closed(void *arg, enum link_end end)
 {
-	struct ends *ends = arg;
+	struct outcome_counts *ends = arg;
 
 	(void)end;
 	ends->closed++;
@@ -96,7 +96,7 @@ out_closed(void *arg, enum link_end end)
 static void
 out_failed(void *arg, const struct dial_failure *failure)
 {
-	struct ends *ends = arg;
+	struct outcome_counts *ends = arg;
 
 	ends->failed++;
 	snprintf(ends->why, sizeof(ends->why), "%s", failure->why);
@@ -109,7 +109,7 @@ static const struct link_handler out = { .opened = out_opened, .input = out_inpu
 static const char *const names[] = { "client.pem", "client.key", "ca.pem", "server.pem", "server.key" };
 
 static void
-ends_init(struct ends *ends)
+ends_init(struct outcome_counts *ends)
 {
 	char files[5][128];
 	struct rig *rig = &ends->rig;
@@ -146,7 +146,7 @@ ends_init(struct ends *ends)
 }
 
 static int
-make_dialler(struct ends *ends)
+make_dialler(struct outcome_counts *ends)
 {
 	struct dialler_options options = { .loop = ends->rig.loop,
 		.workers = ends->workers,
@@ -159,7 +159,7 @@ make_dialler(struct ends *ends)
 }
 
 static void
-ends_fini(struct ends *ends)
+ends_fini(struct outcome_counts *ends)
 {
 	dialler_free(ends->dialler);
 	workers_free(ends->workers);
@@ -173,7 +173,7 @@ ends_fini(struct ends *ends)
 static void
 test_dialling(void **state)
 {
-	struct ends ends;
+	struct outcome_counts ends;
 	bool all = false;
 	unsigned ended = 0;
 
@@ -204,7 +204,7 @@ test_dialling(void **state)
 static void
 test_making(void **state)
 {
-	struct ends ends;
+	struct outcome_counts ends;
 
 	(void)state;
 	ends_init(&ends);
