@@ -27,6 +27,8 @@ core_new(struct core **corep, const struct config *config)
 	arena_init(&core->scratch, CORE_SCRATCH);
 	r = duplicates_new(&core->duplicates);
 	if (r == 0)
+		r = originals_new(&core->originals);
+	if (r == 0)
 		r = core_destinations_init(core);
 	if (r == 0)
 		r = core_reconfigure(core, config);
@@ -43,10 +45,12 @@ core_free(struct core *core)
 {
 	if (!core)
 		return;
-	core_intake_fini(core);
+	core_unqueued_fini(core);
+	core_replay_fini(core);
 	core_settle_fini(core);
 	core_destinations_fini(core);
 	duplicates_free(core->duplicates);
+	originals_free(core->originals);
 	arena_fini(&core->scratch);
 	free(core->marks);
 	free(core->early);
@@ -113,15 +117,58 @@ core_mark(struct core *core, uint64_t seq, uint64_t time_us)
 	}
 }
 
-int
-core_apply_accepted(const struct record_head *head, struct destination *const *to, size_t count)
+/*
+ * Into the queues.
+ */
+static int
+queue_in_all(const struct arrival *arrival)
 {
+	const struct record_head *head = &arrival->head;
 	int r = 0;
 
-	for (size_t i = 0; i < count && r == 0; i++)
-		if (queue_state(to[i]->queue, head->seq, NULL) == QUEUE_ABSENT)
-			r = queue_push(to[i]->queue, head->seq, head->time_us, head->size);
+	for (size_t i = 0; i < arrival->to_count && r == 0; i++)
+		if (queue_state(arrival->to[i]->queue, head->seq, NULL) == QUEUE_ABSENT)
+			r = queue_push(arrival->to[i]->queue, head->seq, head->time_us, head->size);
 	return r;
+}
+
+void
+core_arrive(struct core *core, struct arrival *arrival)
+{
+	struct arrival **at = &core->unqueued;
+
+	core_mark(core, arrival->head.seq, arrival->head.time_us);
+	if (!*at && queue_in_all(arrival) == 0) {
+		arrival->arrived(core, arrival);
+		return;
+	}
+	while (*at)
+		at = &(*at)->next;
+	arrival->next = NULL;
+	*at = arrival;
+}
+
+/* What found no memory holds back all that come after it. */
+void
+core_retry_unqueued(struct core *core)
+{
+	while (core->unqueued && queue_in_all(core->unqueued) == 0) {
+		struct arrival *arrival = core->unqueued;
+
+		core->unqueued = arrival->next;
+		arrival->arrived(core, arrival);
+	}
+}
+
+void
+core_unqueued_fini(struct core *core)
+{
+	while (core->unqueued) {
+		struct arrival *arrival = core->unqueued;
+
+		core->unqueued = arrival->next;
+		arrival->dropped(arrival);
+	}
 }
 
 void
@@ -155,6 +202,12 @@ replay_accepted(struct core *core, const struct record *record)
 	core_mark(core, record->head.seq, record->head.time_us);
 	if (record->head.flags & RECORD_BODILESS)
 		return 0;
+	if (record->head.flags & RECORD_REPLAYED && !originals_of(core->originals, record->head.seq)) {
+		r = originals_reserve(core->originals);
+		if (r)
+			return r;
+		originals_put(core->originals, record->head.seq, record->head.ref);
+	}
 	for (size_t i = 0; i < decision.to_count && r == 0; i++) {
 		destination = core_destination(core, decision.to[i]);
 		r = destination ? queue_push(destination->queue, record->head.seq, record->head.time_us,
@@ -185,11 +238,12 @@ remember_early(struct core *core, struct early_outcome early)
 
 /* False when the message it is about does not wait there. */
 static bool
-apply_outcome(const struct early_outcome *early)
+apply_outcome(struct core *core, const struct early_outcome *early)
 {
 	if (!queue_settling(early->destination->queue, early->ref, early->outcome))
 		return false;
 	(void)queue_settled(early->destination->queue, early->ref);
+	core_settled(core, early->ref);
 	return true;
 }
 
@@ -207,7 +261,7 @@ replay_outcome(struct core *core, const struct record *record)
 	if (!early.destination)
 		return -ENOMEM;
 	early.outcome = decision.outcome;
-	return apply_outcome(&early) ? 0 : remember_early(core, early);
+	return apply_outcome(core, &early) ? 0 : remember_early(core, early);
 }
 
 static int
@@ -286,7 +340,7 @@ core_start(struct core *core, struct journal *journal, struct workers *workers)
 	if (r)
 		return r;
 	for (size_t i = 0; i < core->early_count; i++)
-		(void)apply_outcome(&core->early[i]);
+		(void)apply_outcome(core, &core->early[i]);
 	free(core->early);
 	core->early = NULL;
 	core->early_count = core->early_room = 0;
@@ -322,7 +376,7 @@ is_open(const struct destination *destination, uint64_t seq)
 }
 
 static bool
-is_live(const struct core *core, uint64_t seq)
+waits(const struct core *core, uint64_t seq)
 {
 	bool live = is_open(core->parked, seq);
 
@@ -331,12 +385,28 @@ is_live(const struct core *core, uint64_t seq)
 	return live;
 }
 
-/* Whether record ${seq} is what holds a destination. */
+bool
+core_is_live(const struct core *core, uint64_t seq)
+{
+	return waits(core, seq) || originals_next(core->originals, seq, 0);
+}
+
+void
+core_settled(struct core *core, uint64_t seq)
+{
+	if (originals_of(core->originals, seq) && !waits(core, seq))
+		originals_drop(core->originals, seq);
+}
+
+/*
+ * Whether record ${seq} is the last word on who is held. A release too: it may lie before a copy of the hold that was carried while the release was on its
+ * way to the disk.
+ */
 static bool
-is_hold(const struct core *core, uint64_t seq)
+is_last_word(const struct core *core, uint64_t seq)
 {
 	for (size_t i = 0; i < core->destination_count; i++)
-		if (core->destinations[i]->held && core->destinations[i]->hold_seq == seq)
+		if (core->destinations[i]->hold_seq == seq)
 			return true;
 	return false;
 }
@@ -346,16 +416,19 @@ core_judge(struct core *core, const struct record_head *heads, size_t count, enu
 {
 	static const uint8_t none[16];
 
+	/* Records are asked about as they lie, so this is how far the segment has been judged. */
+	if (count && journal_find(core->journal, heads[count - 1].seq, &core->judged) != 0)
+		core->judged = (struct journal_place){ 0 };
 	for (size_t i = 0; i < count; i++) {
 		const struct record_head *head = &heads[i];
 		uint64_t message = head->type == RECORD_ACCEPTED ? head->seq : head->ref;
 
 		fates[i] = FATE_DROP;
 		if (head->type == RECORD_OPERATOR)
-			fates[i] = is_hold(core, head->seq) ? FATE_CARRY : FATE_DROP;
+			fates[i] = is_last_word(core, head->seq) ? FATE_CARRY : FATE_DROP;
 		if (head->type != RECORD_ACCEPTED && head->type != RECORD_OUTCOME)
 			continue;
-		if (is_live(core, message))
+		if (core_is_live(core, message))
 			fates[i] = FATE_CARRY;
 		else if (head->type == RECORD_ACCEPTED && memcmp(head->key, none, sizeof(none)) != 0 &&
 			 duplicates_get(core->duplicates, head->key) == head->seq)

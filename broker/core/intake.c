@@ -28,7 +28,8 @@ struct pending {
 	const struct submission *submission;
 	core_done_fn *done;
 	void *arg;
-	struct record_head head;
+	struct arrival
+	    arrival; /* where it goes: core->parked when no route wants it; none while it is refused */
 	enum record_type type;
 	enum answer answer;
 	struct fault fault;
@@ -38,8 +39,6 @@ struct pending {
 	uint8_t comparable[32]; /* all zero: the peer has no restamped fields */
 	uint64_t first;		/* the accepted message that has the same key */
 	uint64_t first_time_us;
-	struct destination **to; /* core->parked when no route wants it */
-	size_t to_count;
 	struct buffer facts;
 	struct buffer decision;
 	/* Confirming a suspected duplicate */
@@ -59,7 +58,7 @@ pending_free(struct pending *p)
 	buffer_fini(&p->facts);
 	buffer_fini(&p->decision);
 	arena_fini(&p->arena);
-	free(p->to);
+	free(p->arrival.to);
 	free(p);
 }
 
@@ -71,8 +70,8 @@ answer(struct pending *p)
 	bool repeated = p->type == RECORD_DUPLICATE && p->answer == ANSWER_ACCEPT;
 	struct verdict verdict = {
 		.answer = p->answer,
-		.seq = repeated ? p->first : p->head.seq,
-		.time_us = repeated ? p->first_time_us : p->head.time_us,
+		.seq = repeated ? p->first : p->arrival.head.seq,
+		.time_us = repeated ? p->first_time_us : p->arrival.head.time_us,
 		.duplicate = repeated,
 		.fault = p->fault.code == FAULT_NONE ? NULL : &p->fault,
 		.first = p->fault.code == FAULT_SAME_ID ? p->first : 0,
@@ -125,20 +124,20 @@ log_routes(uint64_t seq, struct destination *const *to, size_t count)
 	}
 }
 
-static int
-apply(struct pending *p)
+static struct pending *
+pending_of(struct arrival *arrival)
 {
-	return core_apply_accepted(&p->head, p->to, p->to_count);
+	return (struct pending *)((char *)arrival - offsetof(struct pending, arrival));
 }
 
 /* The answer first: its door logs that the message was received, and may let go of all but the list of destinations and the line begun. */
 static void
-applied(struct pending *p)
+arrived(struct core *core, struct arrival *arrival)
 {
-	struct destination **to = p->to;
-	struct core *core = p->core;
-	size_t count = p->to_count;
-	uint64_t seq = p->head.seq;
+	struct pending *p = pending_of(arrival);
+	struct destination **to = arrival->to;
+	size_t count = arrival->to_count;
+	uint64_t seq = arrival->head.seq;
 	struct log_line line;
 
 	if (to[0] == core->parked) {
@@ -146,7 +145,7 @@ applied(struct pending *p)
 		log_u64(&line, "id", seq);
 		log_text(&line, "peer", p->submission->peer->name);
 	}
-	p->to = NULL;
+	arrival->to = NULL;
 	answer(p);
 	if (to[0] == core->parked)
 		log_commit(&line);
@@ -157,34 +156,10 @@ applied(struct pending *p)
 	free(to);
 }
 
-/* Queues keep the order of the journal: what found no memory holds back all that come after it. */
-void
-core_retry_unapplied(struct core *core)
-{
-	while (core->unapplied) {
-		struct pending *p = core->unapplied;
-
-		if (apply(p))
-			return;
-		core->unapplied = p->next;
-		applied(p);
-	}
-}
-
 static void
-accepted(struct pending *p)
+dropped(struct arrival *arrival)
 {
-	struct pending **at = &p->core->unapplied;
-
-	core_mark(p->core, p->head.seq, p->head.time_us);
-	if (*at || apply(p)) {
-		while (*at)
-			at = &(*at)->next;
-		p->next = NULL;
-		*at = p;
-		return;
-	}
-	applied(p);
+	pending_free(pending_of(arrival));
 }
 
 /* The journal's word on one pending record. */
@@ -197,18 +172,18 @@ journalled(void *arg, int error)
 
 	pending_unlink(core, p);
 	if (p->type == RECORD_ACCEPTED && error == 0) {
-		accepted(p);
+		core_arrive(core, &p->arrival);
 		return;
 	}
 	if (p->type == RECORD_ACCEPTED && p->keyed)
-		duplicates_drop(core->duplicates, p->key, p->head.seq);
+		duplicates_drop(core->duplicates, p->key, p->arrival.head.seq);
 	/* A resend stands or falls with the message it repeats. */
 	if (p->type == RECORD_DUPLICATE && duplicates_get(core->duplicates, p->key) != p->first)
 		error = error ? error : -EIO;
 	/* Nor is an id taken by a message that was not stored after all. */
 	taken_back = p->fault.code == FAULT_SAME_ID && duplicates_get(core->duplicates, p->key) != p->first;
 	if (error || taken_back) {
-		p->head.seq = 0;
+		p->arrival.head.seq = 0;
 		if (p->answer == ANSWER_ACCEPT || taken_back) {
 			p->answer = ANSWER_LATER;
 			fault_set(&p->fault, FAULT_STORE, 0, NULL,
@@ -249,7 +224,7 @@ append(struct pending *p, bool push, bool whole)
 	};
 	int r;
 
-	r = journal_append(p->core->journal, &entry, journalled, p, &p->head);
+	r = journal_append(p->core->journal, &entry, journalled, p, &p->arrival.head);
 	if (r)
 		return r;
 	p->next = NULL;
@@ -293,7 +268,7 @@ refuse(struct pending *p)
 		r = append(p, false, false);
 	if (r == 0)
 		return;
-	p->head = (struct record_head){ 0 };
+	p->arrival.head = (struct record_head){ 0 };
 	answer(p);
 }
 
@@ -335,27 +310,27 @@ accept(struct pending *p)
 	p->fault.code = FAULT_NONE;
 	decision.mode = route_mode(s->peer, s->facts);
 	buffer_init(&rows, DECISION_ROOM / 2);
-	p->to_count = route_choose(core->config, s->peer, s->facts, decision.mode, core->chosen,
+	p->arrival.to_count = route_choose(core->config, s->peer, s->facts, decision.mode, core->chosen,
 	    core->config->destination_count, &rows);
-	if (p->to_count == 0 && core->config->unrouted == UNROUTED_REFUSE) {
+	if (p->arrival.to_count == 0 && core->config->unrouted == UNROUTED_REFUSE) {
 		buffer_fini(&rows);
 		refuse_with(p, FAULT_NO_ROUTE, NULL, "No route wants this message.");
 		return;
 	}
-	decision.to_count = p->to_count;
-	decision.parked = p->to_count == 0;
-	p->to_count += decision.parked;
+	decision.to_count = p->arrival.to_count;
+	decision.parked = p->arrival.to_count == 0;
+	p->arrival.to_count += decision.parked;
 	names = arena_calloc(&p->arena, decision.to_count, sizeof(*names));
-	p->to = malloc(p->to_count * sizeof(struct destination *));
-	if (!names || !p->to) {
+	p->arrival.to = malloc(p->arrival.to_count * sizeof(struct destination *));
+	if (!names || !p->arrival.to) {
 		buffer_fini(&rows);
 		defer(p, -ENOMEM);
 		return;
 	}
-	p->to[0] = core->parked;
+	p->arrival.to[0] = core->parked;
 	for (size_t i = 0; i < decision.to_count; i++) {
-		p->to[i] = core->configured[core->chosen[i] - core->config->destinations];
-		names[i] = span_str(p->to[i]->name);
+		p->arrival.to[i] = core->configured[core->chosen[i] - core->config->destinations];
+		names[i] = span_str(p->arrival.to[i]->name);
 	}
 	decision.to = names;
 	decision.routes = buffer_span(&rows);
@@ -381,7 +356,7 @@ accept(struct pending *p)
 	}
 	/* Cannot fail: the entry is there. */
 	if (p->keyed)
-		r = duplicates_put(core->duplicates, p->key, p->head.seq);
+		r = duplicates_put(core->duplicates, p->key, p->arrival.head.seq);
 	(void)r;
 }
 
@@ -483,9 +458,10 @@ suspect(struct pending *p, uint64_t first)
 {
 	p->first = first;
 	for (const struct pending *other = p->core->pending; other; other = other->next)
-		if (other->head.seq == first && other->type == RECORD_ACCEPTED) {
+		if (other->arrival.head.seq == first && other->type == RECORD_ACCEPTED) {
 			if (same_key(other->submission->facts, p->submission->facts))
-				compare(p, first, other->head.time_us, other->sha256, other->comparable);
+				compare(
+				    p, first, other->arrival.head.time_us, other->sha256, other->comparable);
 			else
 				accept(p);
 			return;
@@ -551,6 +527,8 @@ core_submit(struct core *core, const struct submission *submission, core_done_fn
 	}
 	p->core = core;
 	p->submission = submission;
+	p->arrival.arrived = arrived;
+	p->arrival.dropped = dropped;
 	p->done = done;
 	p->arg = arg;
 	buffer_init(&p->facts, FACTS_ROOM);
@@ -575,16 +553,5 @@ core_submit(struct core *core, const struct submission *submission, core_done_fn
 		if (!span_eq(submission->facts->control_id, SPAN_EMPTY))
 			make_key(p);
 		judge(p);
-	}
-}
-
-void
-core_intake_fini(struct core *core)
-{
-	while (core->unapplied) {
-		struct pending *p = core->unapplied;
-
-		core->unapplied = p->next;
-		pending_free(p);
 	}
 }

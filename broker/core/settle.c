@@ -102,6 +102,7 @@ outcome_journalled(void *arg, int error)
 
 	if (error == 0) {
 		(void)queue_settled(destination->queue, record->seq);
+		core_settled(batch->core, record->seq);
 		count_outcome(destination, record->outcome);
 	} else {
 		(void)queue_unsettle(destination->queue, record->seq);
@@ -298,7 +299,7 @@ core_expire(struct core *core)
 	struct journal_status disk;
 	struct bounds bounds;
 
-	core_retry_unapplied(core);
+	core_retry_unqueued(core);
 	journal_status(core->journal, &disk);
 	bounds = (struct bounds){ .now_us = journal_now(core->journal), .disk_total = disk.disk_total };
 	for (size_t i = 0; i < core->destination_count; i++) {

@@ -8,6 +8,7 @@
 
 #include "broker/core/core.h"
 #include "broker/core/duplicates.h"
+#include "broker/core/originals.h"
 #include "broker/core/queue.h"
 #include "codecs/digest.h"
 
@@ -45,7 +46,18 @@ struct early_outcome {
 #define HOLD_WHAT    "hold"
 #define RELEASE_WHAT "release"
 
+/* A message whose record is on disk, on its way into its queues. Embedded by whoever journalled it. */
+struct arrival {
+	struct arrival *next;
+	struct record_head head;
+	struct destination **to;
+	size_t to_count;
+	void (*arrived)(struct core *core, struct arrival *arrival); /* it is in all of them; may free it */
+	void (*dropped)(struct arrival *arrival);		     /* the core ends before: free it */
+};
+
 struct pending;
+struct replaying;
 struct settle_batch;
 
 struct core {
@@ -71,8 +83,13 @@ struct core {
 
 	struct pending *pending; /* decided and not on disk, oldest first */
 	struct pending **pending_tail;
-	struct pending *unapplied; /* on disk, but there was no memory to queue them: tried again */
+	struct arrival *unqueued; /* on disk, but there was no memory to queue them: tried again */
 	size_t in_flight;
+
+	struct originals *originals; /* whose bytes replays still need */
+	struct replaying *replaying; /* under way */
+	struct journal_place judged; /* the last record that retention asked about */
+
 	struct settle_batch *settling; /* oldest first */
 	struct settle_batch **settling_tail;
 	struct core_status status;
@@ -93,9 +110,14 @@ void core_destinations_fini(struct core *core);
 uint64_t core_orphaned(const struct core *core);
 void core_tell_orphans(const struct core *core);
 
-/* Put message ${head} into the queues of ${to}; 0 or -ENOMEM (some may have it: pushing again is harmless only at replay). */
-int core_apply_accepted(const struct record_head *head, struct destination *const *to, size_t count)
-    __attribute__((warn_unused_result));
+/* Put ${arrival} into its queues, now or as soon as there is memory; queues keep the order of the journal. */
+void core_arrive(struct core *core, struct arrival *arrival);
+
+/* Message ${seq} was settled somewhere: when it was a replay and waits nowhere else, it needs no bytes any more. */
+void core_settled(struct core *core, uint64_t seq);
+
+/* Whether ${seq}, or the bytes of it, are wanted by anything that waits or is on its way into a queue. */
+bool core_is_live(const struct core *core, uint64_t seq);
 
 /* Record ${seq} held or released ${destination}. */
 void core_apply_hold(struct destination *destination, uint64_t seq, bool held);
@@ -111,8 +133,9 @@ void core_mark(struct core *core, uint64_t seq, uint64_t time_us);
 void core_wake(struct destination *destination);
 
 /* Queue again what is on disk and found no memory. */
-void core_retry_unapplied(struct core *core);
+void core_retry_unqueued(struct core *core);
 
 /* Free what never came to an end; only after the journal is closed. */
-void core_intake_fini(struct core *core);
+void core_unqueued_fini(struct core *core);
 void core_settle_fini(struct core *core);
+void core_replay_fini(struct core *core);

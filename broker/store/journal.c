@@ -255,7 +255,10 @@ journal_append(struct journal *journal, const struct journal_entry *entry, journ
 	head->ref = entry->ref;
 	head->size = entry->size;
 	head->type = (uint16_t)entry->type;
-	head->flags = entry->size > 0 && entry->body.len == 0 ? RECORD_BODILESS : 0;
+	if (entry->replayed)
+		head->flags = RECORD_REPLAYED;
+	else if (entry->size > 0 && entry->body.len == 0)
+		head->flags = RECORD_BODILESS;
 	if (entry->key)
 		memcpy(head->key, entry->key, sizeof head->key);
 	if (entry->sha256)

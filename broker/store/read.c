@@ -101,8 +101,9 @@ tell_damage(struct journal *journal, uint64_t seq, uint32_t number, uint64_t off
 	log_commit(&line);
 }
 
-int
-journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
+/* The record itself, as it lies. */
+static int
+read_one(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
 {
 	struct record_header header;
 	struct segment *segment;
@@ -131,6 +132,41 @@ journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *are
 		segment_release(journal, segment);
 	} while (r == -ENOENT);
 	return r;
+}
+
+/* The received bytes of ${record}, a replayed message: where they lie, and they must be the same still. */
+static int
+read_original(struct journal *journal, struct arena *arena, struct record *record)
+{
+	const unsigned gone = RECORD_BODILESS | RECORD_PURGED;
+	uint8_t digest[DIGEST_SHA256_LEN];
+	struct record original;
+	int r;
+
+	r = read_one(journal, record->head.ref, true, arena, &original);
+	if (r == JOURNAL_ABSENT)
+		original.head.flags = RECORD_BODILESS;
+	else if (r)
+		return r;
+	record->head.flags |= original.head.flags & gone;
+	if (record->head.flags & gone)
+		return 0;
+	r = digest_sha256(original.body, digest);
+	if (r)
+		return r;
+	if (memcmp(digest, record->head.sha256, sizeof digest) != 0)
+		return JOURNAL_DAMAGED;
+	record->body = original.body;
+	return 0;
+}
+
+int
+journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
+{
+	int r = read_one(journal, seq, body, arena, record);
+
+	return r == 0 && body && record->head.flags & RECORD_REPLAYED ? read_original(journal, arena, record)
+								      : r;
 }
 
 /* Under the lock: the segment of ${cursor}, moved past those that are removed or read to their end. NULL: nothing for now. */

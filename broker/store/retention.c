@@ -161,8 +161,8 @@ removal_judge(struct pass *pass, size_t i)
 }
 
 /*
- * An outcome is not dropped before the message it settles: that one may lie in an older segment that is kept because of its damage, and would wait
- * again after the next start.
+ * An outcome is not dropped before the message it settles, or that one would wait again after the next start: it may lie in an older segment that is
+ * kept because of its damage, or in a newer one, carried there while another destination still wanted it.
  */
 static bool
 outlived(const struct pass *pass, const struct record_head *head)
@@ -170,7 +170,7 @@ outlived(const struct pass *pass, const struct record_head *head)
 	struct journal_place place;
 
 	return head->type == RECORD_OUTCOME && journal_find(pass->journal, head->ref, &place) == 0 &&
-	       place.segment < pass->segment->number;
+	       place.segment != pass->segment->number;
 }
 
 /* Ask for the fates of what was gathered, and carry. */

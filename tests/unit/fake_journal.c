@@ -2,13 +2,14 @@
 /* The journal's interface over an array; see the header. */
 #include "tests/unit/fake_journal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/store/workers.h"
 
 struct fake_journal fake;
-static struct workers_job *jobs;
+static struct workers_job *jobs, *run;
 static const uint8_t secret[16] = "fake-journal-key";
 
 static void
@@ -18,14 +19,19 @@ keep(struct buffer *into, struct span bytes)
 	buffer_append_span(into, bytes);
 }
 
+static void
+forget(struct fake_record *record)
+{
+	buffer_fini(&record->facts);
+	buffer_fini(&record->decision);
+	buffer_fini(&record->body);
+}
+
 void
 fake_reset(void)
 {
-	for (size_t i = 0; i < fake.count; i++) {
-		buffer_fini(&fake.records[i].facts);
-		buffer_fini(&fake.records[i].decision);
-		buffer_fini(&fake.records[i].body);
-	}
+	for (size_t i = 0; i < fake.count; i++)
+		forget(&fake.records[i]);
 	free(fake.records);
 	fake = (struct fake_journal){ .now_us = 1000000000, .disk_total = (uint64_t)1 << 40 };
 }
@@ -34,7 +40,7 @@ int
 journal_append(struct journal *journal, const struct journal_entry *entry, journal_done_fn *done, void *arg,
     struct record_head *headp)
 {
-	struct fake_record *record;
+	struct fake_record *record, *more;
 
 	(void)journal;
 	if (fake.append_error)
@@ -43,9 +49,16 @@ journal_append(struct journal *journal, const struct journal_entry *entry, journ
 		return JOURNAL_FULL;
 	if (entry->push && fake.below_floor)
 		return JOURNAL_FLOOR;
-	fake.records = realloc(fake.records, (fake.count + 1) * sizeof(*fake.records));
+	more = realloc(fake.records, (fake.count + 1) * sizeof(*fake.records));
+	if (!more)
+		return -ENOMEM;
+	fake.records = more;
 	record = &fake.records[fake.count++];
-	*record = (struct fake_record){ .done = done, .arg = arg, .push = entry->push };
+	*record =
+	    (struct fake_record){ .done = done, .arg = arg, .push = entry->push, .segment = fake.segment };
+	record->head.flags = entry->replayed			   ? RECORD_REPLAYED
+			     : entry->size > 0 && !entry->body.len ? RECORD_BODILESS
+								   : 0;
 	record->head.seq = fake.count;
 	record->head.time_us = fake.now_us;
 	record->head.ref = entry->ref;
@@ -58,6 +71,12 @@ journal_append(struct journal *journal, const struct journal_entry *entry, journ
 	keep(&record->facts, entry->facts);
 	keep(&record->decision, entry->decision);
 	keep(&record->body, entry->body);
+	if (buffer_failed(&record->facts) || buffer_failed(&record->decision) ||
+	    buffer_failed(&record->body)) {
+		forget(record);
+		fake.count--;
+		return -ENOMEM;
+	}
 	if (headp)
 		*headp = record->head;
 	return 0;
@@ -78,20 +97,78 @@ fake_commit(int error)
 	}
 }
 
+static struct fake_record *
+lying(uint64_t seq)
+{
+	if (seq == 0 || seq > fake.count || !fake.records[seq - 1].committed || fake.records[seq - 1].removed)
+		return NULL;
+	return &fake.records[seq - 1];
+}
+
+int
+journal_find(struct journal *journal, uint64_t seq, struct journal_place *place)
+{
+	const struct fake_record *from = lying(seq);
+
+	(void)journal;
+	if (!from)
+		return JOURNAL_ABSENT;
+	*place = (struct journal_place){ from->segment, seq };
+	return 0;
+}
+
 int
 journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
 {
-	const struct fake_record *from;
+	const struct fake_record *from = lying(seq), *bytes = from;
 
 	(void)journal;
-	if (seq == 0 || seq > fake.count || !fake.records[seq - 1].committed)
+	if (!from)
 		return JOURNAL_ABSENT;
-	from = &fake.records[seq - 1];
 	record->head = from->head;
 	record->facts = arena_copy(arena, buffer_span(&from->facts));
 	record->decision = arena_copy(arena, buffer_span(&from->decision));
-	record->body = body ? arena_copy(arena, buffer_span(&from->body)) : SPAN_EMPTY;
-	return 0;
+	record->body = SPAN_EMPTY;
+	if (body && from->head.flags & RECORD_REPLAYED) {
+		bytes = lying(from->head.ref);
+		if (!bytes || bytes->head.flags & RECORD_BODILESS)
+			record->head.flags |= RECORD_BODILESS;
+	}
+	if (body && !(record->head.flags & RECORD_BODILESS))
+		record->body = arena_copy(arena, buffer_span(&bytes->body));
+	return record->facts.ptr || !from->facts.len ? 0 : -ENOMEM;
+}
+
+/* One old record: what ${core} says of it. */
+static void
+retain(struct core *core, struct fake_record *record)
+{
+	enum journal_fate fate;
+
+	core_judge(core, &record->head, 1, &fate);
+	if (fate == FATE_DROP && record->head.type == RECORD_OUTCOME && lying(record->head.ref) &&
+	    lying(record->head.ref)->segment != record->segment)
+		fate = FATE_CARRY;
+	if (fate == FATE_DROP) {
+		record->removed = true;
+		return;
+	}
+	record->head.flags |= RECORD_CARRIED;
+	if (fate == FATE_CARRY_BODILESS && record->head.size) {
+		record->head.flags |= RECORD_BODILESS;
+		buffer_reset(&record->body);
+	}
+	record->segment = fake.segment;
+}
+
+void
+fake_retain(struct core *core, uint32_t segment)
+{
+	for (uint32_t s = 0; s < segment; s++)
+		for (size_t i = 0; i < fake.count; i++)
+			if (fake.records[i].committed && !fake.records[i].removed &&
+			    fake.records[i].segment == s)
+				retain(core, &fake.records[i]);
 }
 
 int
@@ -104,7 +181,7 @@ fake_replay(struct core *core)
 		struct record record = { from->head, buffer_span(&from->facts), buffer_span(&from->decision),
 			SPAN_EMPTY };
 
-		if (from->committed)
+		if (lying(i + 1))
 			r = core_replay(core, &record);
 	}
 	return r;
@@ -137,6 +214,10 @@ workers_submit(struct workers *workers, struct workers_job *job)
 	struct workers_job **at = &jobs;
 
 	(void)workers;
+	if (fake.workers_full) {
+		fake.workers_full--;
+		return WORKERS_FULL;
+	}
 	while (*at)
 		at = &(*at)->next;
 	job->next = NULL;
@@ -144,14 +225,36 @@ workers_submit(struct workers *workers, struct workers_job *job)
 	return 0;
 }
 
+static void
+move(struct workers_job **from, struct workers_job **to)
+{
+	struct workers_job *job = *from;
+
+	*from = job->next;
+	while (*to)
+		to = &(*to)->next;
+	job->next = NULL;
+	*to = job;
+}
+
+void
+fake_run(void)
+{
+	while (jobs) {
+		jobs->run(jobs);
+		move(&jobs, &run);
+	}
+}
+
 void
 fake_work(void)
 {
-	while (jobs) {
-		struct workers_job *job = jobs;
+	fake_run();
+	while (run) {
+		struct workers_job *job = run;
 
-		jobs = job->next;
-		job->run(job);
+		run = job->next;
 		job->done(job);
+		fake_run();
 	}
 }

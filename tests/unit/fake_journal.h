@@ -14,6 +14,8 @@ struct fake_record {
 	bool push;
 	bool committed;
 	bool failed;
+	bool removed; /* by retention */
+	uint32_t segment;
 };
 
 struct fake_journal {
@@ -25,6 +27,8 @@ struct fake_journal {
 	bool full;
 	int append_error;
 	uint64_t disk_total;
+	uint32_t segment;      /* where records go now; the test counts up */
+	unsigned workers_full; /* so many jobs are refused */
 };
 
 extern struct fake_journal fake;
@@ -36,6 +40,12 @@ void fake_commit(int error);
 
 /* Run the jobs given to workers_submit so far, and their done. */
 void fake_work(void);
+
+/* Run them only: their done comes with the next fake_work. */
+void fake_run(void);
+
+/* Retention of every segment before ${segment}: ask ${core}, carry, remove. */
+void fake_retain(struct core *core, uint32_t segment);
 
 /* Feed every committed record to core_replay. */
 int fake_replay(struct core *core);
