@@ -12,68 +12,16 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
-#include "broker/base/budget.h"
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
-#include "broker/core/core.h"
-#include "broker/doors/admin.h"
-#include "broker/doors/control.h"
+#include "broker/daemon_state.h"
 #include "broker/doors/door.h"
-#include "broker/doors/mllp.h"
-#include "broker/doors/pull.h"
-#include "broker/doors/slots.h"
-#include "broker/judge.h"
-#include "broker/net/ends.h"
-#include "broker/net/link.h"
-#include "broker/net/loop.h"
-#include "broker/net/peers.h"
-#include "broker/net/presence.h"
-#include "broker/net/tls.h"
-#include "broker/senders/senders.h"
-#include "broker/store/journal.h"
+#include "broker/reload.h"
 #include "broker/store/lock.h"
-#include "broker/store/workers.h"
-#include "broker/views/trace.h"
 
 #define TICK_MS	     1000u
 #define WORKER_QUEUE 1024u
-
-/* A listener and the door behind it. */
-struct entrance {
-	struct daemon *daemon;
-	struct listener *listener;
-	struct mllp_door *mllp;
-	struct pull_door *pull;
-	bool idle;
-};
-
-struct daemon {
-	const struct config *config;
-	int lock;
-	struct tls_context *tls, *client; /* as who is dialled, and as who dials */
-	struct loop *loop;
-	struct workers *workers;
-	struct peers *peers;
-	struct presence *presence;
-	struct core *core;
-	struct journal *journal;
-	struct judge *judge;
-	struct trace *trace;
-	struct slots slots;
-	struct budget budget;
-	struct senders *senders;
-	struct sending sending;
-	bool senders_idle;
-	struct admin *admin;
-	struct control *control;
-	struct entrance *entrances;
-	struct listener **listeners;
-	struct loop_timer *tick, *watchdog, *stop, *memory;
-	uint64_t watchdog_ms;
-	struct ends ends;
-	bool stopping;
-};
 
 /* Why there will be no daemon: to the log, and to whoever started it. ${error} positive: the sentence says it all. */
 static void
@@ -90,6 +38,22 @@ tell_failure(struct buffer *errors, const char *place, const char *what, int err
 	log_commit(&line);
 }
 
+/* What is told in ${lines} already, to the log. */
+static void
+tell_lines(struct span lines)
+{
+	while (lines.len) {
+		const uint8_t *end = memchr(lines.ptr, '\n', lines.len);
+		size_t len = end ? (size_t)(end - lines.ptr) : lines.len;
+		struct log_line line;
+
+		log_begin(&line, EVENT_FATAL);
+		log_span(&line, "why", span_cut(lines, 0, len));
+		log_commit(&line);
+		lines = span_cut(lines, len + 1, lines.len);
+	}
+}
+
 /* For the lines that tell of ${destination}. */
 static void
 count_queued(void *arg, const char *destination, uint64_t *waiting, uint64_t *oldest_s)
@@ -103,6 +67,19 @@ count_queued(void *arg, const char *destination, uint64_t *waiting, uint64_t *ol
 		*oldest_s = (now_us - oldest_us) / 1000000;
 }
 
+void
+daemon_judge_links(struct daemon *daemon)
+{
+	struct listener *const *listeners;
+	size_t count;
+
+	listeners = entrances_listeners(daemon->entrances, &count);
+	if (links_judge(daemon->link_judge, listeners, count, NULL, NULL) == 0)
+		daemon->judge_us = clock_mono_us() + (uint64_t)JUDGE_EVERY_S * 1000000;
+	else
+		daemon->judge_us = 0; /* no memory: with the next tick */
+}
+
 /*
  * Every second.
  */
@@ -113,6 +90,9 @@ tick(void *arg)
 
 	core_expire(daemon->core);
 	presence_tick(daemon->presence);
+	entrances_sweep(daemon->entrances);
+	if (clock_mono_us() >= daemon->judge_us)
+		daemon_judge_links(daemon);
 	ends_tell(&daemon->ends, daemon->tls, daemon->peers, NULL, (int64_t)(clock_wall_us() / 1000000));
 	loop_timer_arm(daemon->tick, TICK_MS);
 }
@@ -146,21 +126,15 @@ static void
 end_when_idle(struct daemon *daemon)
 {
 	if (!daemon->stopping || !daemon->senders_idle || core_in_flight(daemon->core) ||
-	    control_busy(daemon->control))
+	    control_busy(daemon->control) || !entrances_idle(daemon->entrances))
 		return;
-	for (size_t i = 0; i < daemon->config->listener_count; i++)
-		if (!daemon->entrances[i].idle)
-			return;
 	loop_stop(daemon->loop);
 }
 
 static void
-entrance_idle(void *arg)
+entrances_are_idle(void *arg)
 {
-	struct entrance *entrance = arg;
-
-	entrance->idle = true;
-	end_when_idle(entrance->daemon);
+	end_when_idle(arg);
 }
 
 static void
@@ -203,15 +177,7 @@ stop(void *arg)
 	core_stop(daemon->core);
 	journal_hurry(daemon->journal);
 	control_stop(daemon->control);
-	for (size_t i = 0; i < daemon->config->listener_count; i++) {
-		struct entrance *entrance = &daemon->entrances[i];
-
-		listener_stop(entrance->listener);
-		if (entrance->mllp)
-			mllp_door_stop(entrance->mllp, entrance_idle, entrance);
-		else
-			pull_door_stop(entrance->pull, entrance_idle, entrance);
-	}
+	entrances_stop(daemon->entrances);
 	senders_stop(daemon->senders, senders_are_idle, daemon);
 	loop_timer_arm(daemon->stop, daemon->config->limits.stop_ms);
 	/* Links end by callback; decisions and control requests without a link are asked about. */
@@ -270,38 +236,6 @@ open_store(struct daemon *daemon, struct buffer *errors)
 }
 
 static int
-open_entrance(struct daemon *daemon, size_t index, const struct door_context *context)
-{
-	const struct config_listener *listener = &daemon->config->listeners[index];
-	struct entrance *entrance = &daemon->entrances[index];
-	struct listener_options options = {
-		.loop = daemon->loop,
-		.config = daemon->config,
-		.listener = listener,
-		.tls = daemon->tls,
-		.peers = daemon->peers,
-	};
-	int r;
-
-	entrance->daemon = daemon;
-	if (listener->protocol == PROTOCOL_MLLP) {
-		r = mllp_door_new(&entrance->mllp, context, listener->name);
-		options.handler = &mllp_handler;
-		options.door = entrance->mllp;
-	} else {
-		r = pull_door_new(&entrance->pull, context, listener->name);
-		options.handler = &pull_handler;
-		options.door = entrance->pull;
-	}
-	if (r == 0)
-		r = listener_new(&entrance->listener, &options);
-	if (r)
-		return r;
-	daemon->listeners[index] = entrance->listener;
-	return 0;
-}
-
-static int
 open_senders(struct daemon *daemon, struct buffer *errors)
 {
 	const struct senders_options options = {
@@ -322,8 +256,46 @@ open_senders(struct daemon *daemon, struct buffer *errors)
 	return r;
 }
 
+/* The sockets: what cannot be had is told line by line. */
 static int
-open_doors(struct daemon *daemon, const char *config_path, struct buffer *errors)
+open_entrances(struct daemon *daemon, const struct door_context *context, struct buffer *errors)
+{
+	size_t before = errors->len;
+	int r = entrances_new(&daemon->entrances, context, entrances_are_idle, daemon);
+
+	if (r == 0)
+		r = entrances_prepare(daemon->entrances, daemon->config, daemon->tls, errors);
+	if (r == 0)
+		entrances_switch(daemon->entrances, daemon->tls);
+	if (r == ENTRANCES_REFUSED)
+		tell_lines(span_cut(buffer_span(errors), before, errors->len));
+	return r;
+}
+
+static int
+open_control(struct daemon *daemon)
+{
+	struct control_options options = {
+		.loop = daemon->loop,
+		.config = daemon->config,
+		.config_path = daemon->config_path,
+		.workers = daemon->workers,
+		.journal = daemon->journal,
+		.core = daemon->core,
+		.peers = daemon->peers,
+		.trace = daemon->trace,
+		.tls = daemon->tls,
+		.sending = &daemon->sending,
+		.reload = daemon_reload,
+		.daemon = daemon,
+	};
+
+	options.listeners = entrances_listeners(daemon->entrances, &options.listener_count);
+	return control_new(&daemon->control, &options);
+}
+
+static int
+open_doors(struct daemon *daemon, struct buffer *errors)
 {
 	const struct config *config = daemon->config;
 	struct door_context context = {
@@ -337,33 +309,20 @@ open_doors(struct daemon *daemon, const char *config_path, struct buffer *errors
 		.slots = &daemon->slots,
 		.budget = &daemon->budget,
 	};
-	struct control_options control = {
-		.loop = daemon->loop,
-		.config = config,
-		.config_path = config_path,
-		.workers = daemon->workers,
-		.journal = daemon->journal,
-		.core = daemon->core,
-		.peers = daemon->peers,
-		.trace = daemon->trace,
-		.tls = daemon->tls,
-		.listeners = daemon->listeners,
-		.listener_count = config->listener_count,
-		.sending = &daemon->sending,
-	};
-	int r = 0;
+	int r;
 
 	slots_init(&daemon->slots, config->limits.large_slots);
 	budget_init(&daemon->budget, config->limits.memory, memory_soon, daemon);
-	for (size_t i = 0; i < config->listener_count && r == 0; i++)
-		r = open_entrance(daemon, i, &context);
+	r = open_entrances(daemon, &context, errors);
 	if (r == 0)
-		r = control_new(&daemon->control, &control);
+		r = link_judge_new(&daemon->link_judge, daemon->loop);
+	if (r == 0)
+		r = open_control(daemon);
 	if (r == 0 && config->admin_port)
 		r = admin_new(&daemon->admin, &context, config->admin_address, config->admin_port);
-	if (r)
-		tell_failure(errors, config_path, "a door could not be opened", r);
-	return r;
+	if (r < 0)
+		tell_failure(errors, daemon->config_path, "a door could not be opened", r);
+	return r > 0 ? -EADDRNOTAVAIL : r;
 }
 
 static int
@@ -404,7 +363,7 @@ open_presence(struct daemon *daemon)
 }
 
 static int
-open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
+open_all(struct daemon *daemon, struct buffer *errors)
 {
 	const struct config *config = daemon->config;
 	int r;
@@ -436,7 +395,7 @@ open_all(struct daemon *daemon, const char *config_path, struct buffer *errors)
 	if (r == 0)
 		r = open_senders(daemon, errors);
 	if (r == 0)
-		r = open_doors(daemon, config_path, errors);
+		r = open_doors(daemon, errors);
 	return r == 0 ? open_timers(daemon) : r;
 }
 
@@ -445,16 +404,14 @@ daemon_new(
     struct daemon **daemonp, const struct config *config, const char *config_path, struct buffer *errors)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
-	int r = -ENOMEM;
+	int r;
 
 	if (!daemon)
-		return r;
-	daemon->config = config;
+		return -ENOMEM;
+	daemon->config = config_hold(config);
+	daemon->config_path = config_path;
 	daemon->lock = -1;
-	daemon->entrances = calloc(config->listener_count + 1, sizeof(*daemon->entrances));
-	daemon->listeners = calloc(config->listener_count + 1, sizeof(struct listener *));
-	if (daemon->entrances && daemon->listeners)
-		r = open_all(daemon, config_path, errors);
+	r = open_all(daemon, errors);
 	if (r) {
 		daemon_free(daemon);
 		return r;
@@ -486,14 +443,12 @@ daemon_free(struct daemon *daemon)
 {
 	if (!daemon)
 		return;
+	daemon->stopping = true;
 	judge_stop(daemon->judge);
 	senders_stop(daemon->senders, NULL, NULL);
 	workers_stop(daemon->workers); /* freed below: a step that is told may try to hand on the next */
-	for (size_t i = 0; daemon->entrances && i < daemon->config->listener_count; i++) {
-		listener_free(daemon->entrances[i].listener);
-		mllp_door_free(daemon->entrances[i].mllp);
-		pull_door_free(daemon->entrances[i].pull);
-	}
+	link_judge_free(daemon->link_judge);
+	entrances_free(daemon->entrances);
 	/* What the workers did last goes to those who asked, whose links are gone; what the journal did last, at its end. */
 	if (daemon->loop)
 		loop_drain(daemon->loop);
@@ -517,7 +472,7 @@ daemon_free(struct daemon *daemon)
 	tls_free(daemon->tls);
 	tls_free(daemon->client);
 	lock_release(daemon->lock);
-	free(daemon->entrances);
-	free(daemon->listeners);
+	reload_free(daemon->reload);
+	config_release(daemon->config);
 	free(daemon);
 }

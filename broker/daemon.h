@@ -10,7 +10,7 @@
 struct daemon;
 
 /*
- * Take the lock, recover the journal, open every door. ${config} and ${config_path} must outlive the daemon. On failure what is wrong is
+ * Take the lock, recover the journal, open every door. ${config} is held; ${config_path} must outlive the daemon. On failure what is wrong is
  * logged, appended to ${errors} where there are words for it, and -errno returned; nothing is left open.
  */
 int daemon_new(struct daemon **daemonp, const struct config *config, const char *config_path,

@@ -217,6 +217,7 @@ conf_read_destinations(struct conf_reader *r, struct config *c)
 			read_inbox(r, items[i], c, &names, &all[i]);
 		else
 			read_dialled(r, items[i], c, &names, &all[i]);
+		all[i].fingerprint = conf_fingerprint(items[i]);
 		own[i] = all[i].name;
 	}
 	conf_check_name(r, "inbox", items, own, inbox_count);

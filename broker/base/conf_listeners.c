@@ -126,6 +126,7 @@ conf_read_listeners(struct conf_reader *r, struct config *c)
 
 		conf_group(r, items[i], "listener", listener_keys, COUNT(listener_keys), &d);
 		all[i] = d.listener;
+		all[i].fingerprint = conf_fingerprint(items[i]);
 		names[i] = all[i].name;
 		if (d.plain)
 			read_plain(r, items[i], c, d.plain, &all[i]);

@@ -67,6 +67,7 @@ conf_read_establishments(struct conf_reader *r, struct config *c)
 		conf_group(r, items[i], what, establishment_keys, COUNT(establishment_keys), &all[i]);
 		if (config_setting_is_group(items[i]))
 			read_finess(r, items[i], what, &all[i]);
+		all[i].fingerprint = conf_fingerprint(items[i]);
 		names[i] = all[i].name;
 	}
 	conf_check_name(r, "establishment", items, names, count);
@@ -346,6 +347,7 @@ conf_read_peers(struct conf_reader *r, struct config *c)
 		establishments[i] = c->establishments[i].name;
 	for (size_t i = 0; i < count; i++) {
 		read_peer(r, items[i], c, establishments, &all[i]);
+		all[i].fingerprint = conf_fingerprint(items[i]);
 		names[i] = all[i].name;
 	}
 	conf_check_name(r, "peer", items, names, count);

@@ -112,3 +112,6 @@ const config_setting_t *conf_element(const config_setting_t *setting, const char
 
 /* "; did you mean X?" for the nearest of ${words}, or "". In the arena. */
 const char *conf_hint(struct conf_reader *r, const char *text, const char *const *words, size_t count);
+
+/* See config.h: a digest of ${setting} as it was read. conf_changes.c */
+uint64_t conf_fingerprint(const config_setting_t *setting);

@@ -145,6 +145,7 @@ conf_read_routes(struct conf_reader *r, struct config *c)
 		conf_group(r, items[i], "route", route_keys, COUNT(route_keys), &all[i]);
 		names[i] = all[i].name;
 		all[i].place = conf_place(r, items[i]);
+		all[i].fingerprint = conf_fingerprint(items[i]);
 		if (!config_setting_is_group(items[i]))
 			continue;
 		when = conf_member(items[i], "when");

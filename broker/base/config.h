@@ -20,8 +20,13 @@ enum config_mode {
 	MODE_TEST,
 };
 
+/*
+ * Where there is a ${fingerprint}: two that were written alike, but for blanks, comments and what stands elsewhere, have the same.
+ */
+
 struct config_establishment {
 	const char *name;
+	uint64_t fingerprint;
 	const char *const *finess; /* FINESS numbers, 9 characters each */
 	size_t finess_count;
 	enum config_mode mode;
@@ -69,6 +74,7 @@ enum config_processing {
 
 struct config_peer {
 	const char *name;
+	uint64_t fingerprint;
 	const struct config_establishment *establishment;
 	const struct config_identity *identities;
 	size_t identity_count;
@@ -98,6 +104,7 @@ enum config_protocol {
 
 struct config_listener {
 	const char *name;
+	uint64_t fingerprint;
 	enum config_protocol protocol;
 	const char *address;
 	uint16_t port;
@@ -125,6 +132,7 @@ struct config_dial {
 /* Where a route leads. */
 struct config_destination {
 	const char *name;
+	uint64_t fingerprint;
 	enum config_destination_kind kind;
 	const struct config_establishment *establishment;
 	const struct config_peer *const *readers;
@@ -138,6 +146,7 @@ struct config_destination {
 struct config_route {
 	const char *name;
 	const char *place; /* "file:line" */
+	uint64_t fingerprint;
 	const char *peer;
 	const char *type;
 	const char *event;
@@ -237,6 +246,21 @@ int config_check_files(const struct config *config, struct buffer *errors)
  * mix (all of it would be parked).
  */
 void config_warnings(const struct config *config, struct buffer *warnings);
+
+/* What another configuration changes, by kind: how many were added, removed, or are written otherwise. */
+struct config_changes {
+	unsigned establishments, peers, listeners, destinations, routes;
+};
+
+/* From ${before} to ${after}; a line for each is appended to ${report}: "peer chu-lyon: added". */
+void config_compare(const struct config *before, const struct config *after, struct config_changes *changes,
+    struct buffer *report);
+
+/*
+ * Whether a broker that runs under ${before} can go on under ${after}: some settings are read at start only. A line for each that differs is
+ * appended to ${errors}.
+ */
+bool config_can_follow(const struct config *before, const struct config *after, struct buffer *errors);
 
 /*
  * Holds are counted, so that a configuration that another has replaced lives as long as what began under it. Whoever keeps a pointer into one

@@ -385,6 +385,12 @@ fail:
 }
 
 void
+log_level_set(enum log_level least)
+{
+	atomic_store(&the_log.least, (int)least);
+}
+
+void
 log_close(void)
 {
 	struct log *log = &the_log;

@@ -56,6 +56,9 @@ struct log_line {
  * ${least} are not written. -errno on failure. */
 int log_open(const char *file, enum log_level least) __attribute__((warn_unused_result));
 
+/* Write lines of ${least} and above from now on, once the log is open. */
+void log_level_set(enum log_level least);
+
 /* Write what is left, stop the thread. Later commits go nowhere. */
 void log_close(void);
 

@@ -76,7 +76,7 @@ struct listener_options {
 };
 
 /*
- * Bind and listen on a numeric address; `listening` is logged, or -errno with the address. Everything in ${options} is outlived by the
+ * Bind and listen on a numeric address; `listening` is logged; -errno is the caller's to tell. Everything in ${options} is outlived by the
  * listener, but for ${options} itself.
  */
 int listener_new(struct listener **listenerp, const struct listener_options *options)

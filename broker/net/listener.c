@@ -244,23 +244,19 @@ out:
 }
 
 static void
-tell_listening(const struct listener *listener, const struct config_listener *config, int error)
+tell_listening(const struct listener *listener, const struct config_listener *config)
 {
 	struct log_line line;
 
-	log_begin(&line, error ? EVENT_FATAL : EVENT_LISTENING);
-	if (error)
-		log_text(&line, "why", "a listener's address cannot be had");
+	log_begin(&line, EVENT_LISTENING);
 	log_text(&line, "listener", config->name);
 	log_text(&line, "protocol", config->protocol == PROTOCOL_MLLP ? "mllp" : "https");
 	log_text(&line, "address", config->address);
-	log_u64(&line, "port", error ? config->port : listener->port);
+	log_u64(&line, "port", listener->port);
 	if (config->plain) {
 		log_text(&line, "tls", "none");
 		log_text(&line, "peer", config->plain->name);
 	}
-	if (error)
-		log_errno(&line, error);
 	log_commit(&line);
 }
 
@@ -312,10 +308,8 @@ listener_new(struct listener **listenerp, const struct listener_options *options
 	if (rc)
 		goto fail;
 	rc = listen_on(options->listener->address, options->listener->port);
-	if (rc < 0) {
-		tell_listening(listener, options->listener, rc);
+	if (rc < 0)
 		goto fail;
-	}
 	listener->fd = rc;
 	listener->port = bound_port(listener->fd);
 	event_assign(&listener->on_accept, loop_base(options->loop), listener->fd, EV_READ | EV_PERSIST,
@@ -324,7 +318,7 @@ listener_new(struct listener **listenerp, const struct listener_options *options
 		rc = -ENOMEM;
 		goto fail;
 	}
-	tell_listening(listener, options->listener, 0);
+	tell_listening(listener, options->listener);
 	*listenerp = listener;
 	return 0;
 fail:
