@@ -44,7 +44,8 @@ class Identity:
 
     @property
     def serial(self):
-        return f"{self.certificate.serial_number:X}"
+        digits = f"{self.certificate.serial_number:X}"
+        return "0" * (len(digits) % 2) + digits  # whole bytes, as OpenSSL prints them
 
 
 class Authority:
