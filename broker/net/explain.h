@@ -30,7 +30,7 @@ struct explain_target {
 /*
  * Dial as the broker would: resolve, connect (each address), shake hands, then look at each certificate of the chain (subject, issuer, serial,
  * dates, days left, usage), its name and revocation, and at whether our own certificate was taken. All that is wrong is told, not the first only.
- * Blocks up to ${target}->ms: on a worker. 0: the broker would send there. EXPLAIN_BAD. -ENOMEM.
+ * Blocks up to ${target}->ms, or RESOLVE_LONGEST_S when no name server answers: on a worker. 0: the broker would send there. EXPLAIN_BAD. -ENOMEM.
  */
 int explain_dial(const struct explain_target *target, struct buffer *report)
     __attribute__((warn_unused_result));

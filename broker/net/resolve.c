@@ -65,25 +65,23 @@ words(int error)
 	}
 }
 
-static void
-resolve_run(struct workers_job *job)
+void
+resolve_now(struct resolved *to, const char *host, uint16_t port)
 {
-	struct resolve *resolve = (struct resolve *)job;
 	struct addrinfo hints = { .ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *found = NULL;
-	struct resolved *to = &resolve->resolved;
 	char service[8];
 	int rc;
 
-	if (resolve->abandoned)
-		return;
+	to->why = NULL;
+	to->count = 0;
 	/* Of this thread alone: glibc keeps the resolver's state by thread, and would wait for 30 s. */
 	if (res_init() == 0) {
 		_res.retrans = TIMEOUT_S;
 		_res.retry = ROUNDS;
 	}
-	snprintf(service, sizeof(service), "%u", resolve->port);
-	rc = getaddrinfo(resolve->host, service, &hints, &found);
+	snprintf(service, sizeof(service), "%u", port);
+	rc = getaddrinfo(host, service, &hints, &found);
 	if (rc) {
 		to->why = words(rc);
 		return;
@@ -97,6 +95,15 @@ resolve_run(struct workers_job *job)
 	freeaddrinfo(found);
 	if (to->count == 0)
 		to->why = words(EAI_NODATA);
+}
+
+static void
+resolve_run(struct workers_job *job)
+{
+	struct resolve *resolve = (struct resolve *)job;
+
+	if (!resolve->abandoned)
+		resolve_now(&resolve->resolved, resolve->host, resolve->port);
 }
 
 static void

@@ -34,6 +34,9 @@ struct resolved {
 /* Whether ${host} is a numeric address; then *${resolved} is the one. */
 bool resolve_numeric(struct resolved *resolved, const char *host, uint16_t port);
 
+/* The lookup itself, at once: blocks up to RESOLVE_LONGEST_S. On a worker. */
+void resolve_now(struct resolved *resolved, const char *host, uint16_t port);
+
 /*
  * Look ${host} up; done() is called once, on the loop thread, unless resolve_abandon comes first; *${resolvep} is gone behind it. 0; WORKERS_FULL;
  * -ENOMEM.

@@ -105,6 +105,13 @@ struct tls_crl {
 /* List ${index} of ${context}, from 0; false: there are no more. */
 bool tls_crl_at(const struct tls_context *context, size_t index, struct tls_crl *crl);
 
+/*
+ * What the revocation lists say at ${now_s} of a certificate of which only ${identity} is at hand: "good", or one of the words of tls_refusal; NULL:
+ * there are no lists. For reports: a decision looks at the certificate.
+ */
+const char *tls_serial_words(
+    const struct tls_context *context, const struct tls_identity *identity, int64_t now_s);
+
 /* Our own certificate. */
 const struct tls_identity *tls_own(const struct tls_context *context);
 

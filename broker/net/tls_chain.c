@@ -121,9 +121,20 @@ handshake_check(X509_STORE_CTX *store, void *arg)
 	return ok;
 }
 
+static int
+watch_error(int ok, X509_STORE_CTX *store)
+{
+	struct tls_chain_watch *watch = X509_STORE_CTX_get_app_data(store);
+
+	if (!ok)
+		watch->error(watch->arg, X509_STORE_CTX_get_error(store),
+		    X509_STORE_CTX_get_error_depth(store), X509_STORE_CTX_get_current_cert(store));
+	return 1;
+}
+
 int
-tls_chain_verify(
-    struct tls_context *context, SSL *ssl, X509 *leaf, STACK_OF(X509) * untrusted, int *depthp, X509 **atp)
+tls_chain_verify(struct tls_context *context, SSL *ssl, X509 *leaf, STACK_OF(X509) * untrusted,
+    struct tls_chain_watch *watch, int *depthp, X509 **atp)
 {
 	X509_STORE_CTX *store = X509_STORE_CTX_new();
 	X509_VERIFY_PARAM *param;
@@ -138,6 +149,10 @@ tls_chain_verify(
 	if (X509_VERIFY_PARAM_set1(param, SSL_get0_param(ssl)) != 1)
 		goto out;
 	X509_VERIFY_PARAM_set_auth_level(param, TLS_SECURITY_LEVEL);
+	if (watch) {
+		X509_STORE_CTX_set_app_data(store, watch);
+		X509_STORE_CTX_set_verify_cb(store, watch_error);
+	}
 	rc = 0;
 	if (X509_verify_cert(store) != 1) {
 		rc = X509_STORE_CTX_get_error(store);
@@ -148,6 +163,8 @@ tls_chain_verify(
 		*atp = at ? at : leaf;
 		X509_up_ref(*atp);
 	}
+	if (watch)
+		watch->built = X509_STORE_CTX_get1_chain(store);
 out:
 	X509_STORE_CTX_free(store);
 	ERR_clear_error();
@@ -163,7 +180,7 @@ ticket_good(struct tls_context *context, SSL *ssl, X509 *leaf)
 	int depth, rc = -ENOMEM;
 
 	if (known)
-		rc = tls_chain_verify(context, ssl, leaf, known, &depth, &at);
+		rc = tls_chain_verify(context, ssl, leaf, known, NULL, &depth, &at);
 	X509_free(at);
 	sk_X509_pop_free(known, X509_free);
 	return rc == 0;
@@ -226,7 +243,7 @@ tls_judge(struct tls_context *context, SSL *ssl, struct tls_identity *identity, 
 			return -ENOMEM;
 		shown = known;
 	}
-	rc = tls_chain_verify(context, ssl, leaf, shown, &depth, &at);
+	rc = tls_chain_verify(context, ssl, leaf, shown, NULL, &depth, &at);
 	sk_X509_pop_free(known, X509_free);
 	if (rc < 0)
 		return rc;

@@ -371,6 +371,16 @@ tls_crls_look_up(const struct tls_crls *crls, X509 *certificate, X509 *issuer, i
 	return found;
 }
 
+bool
+tls_crls_which(const struct tls_crls *crls, X509 *certificate, X509 *issuer, size_t *index)
+{
+	for (*index = 0; *index < crls->count; ++*index)
+		if (same_authority(crls->lists[*index].authority, issuer) &&
+		    covers(&crls->lists[*index], certificate))
+			return true;
+	return false;
+}
+
 static X509 *
 anchor_issuer(const struct tls_crls *crls, const X509 *certificate)
 {
@@ -450,4 +460,40 @@ tls_crl_at(const struct tls_context *context, size_t index, struct tls_crl *crl)
 	count = sk_X509_REVOKED_num(X509_CRL_get_REVOKED(list->crl));
 	crl->revoked = count > 0 ? (size_t)count : 0; /* -1: an empty list has none at all */
 	return true;
+}
+
+static int
+look_up_serial(const struct tls_crls *crls, const char *issuer, const char *serial, int64_t now_s)
+{
+	int found = X509_V_ERR_UNABLE_TO_GET_CRL;
+	ASN1_INTEGER *number = NULL;
+	BIGNUM *big = NULL;
+	X509_REVOKED *revoked;
+	char name[256];
+
+	if (BN_hex2bn(&big, serial) > 0)
+		number = BN_to_ASN1_INTEGER(big, NULL);
+	BN_free(big);
+	for (size_t i = 0; number && i < crls->count; i++) {
+		const struct list *list = &crls->lists[i];
+
+		tls_name_read(name, sizeof(name), X509_CRL_get_issuer(list->crl));
+		if (strcmp(name, issuer) != 0)
+			continue;
+		if (X509_CRL_get0_by_serial(list->crl, &revoked, number) == 1) {
+			found = X509_V_ERR_CERT_REVOKED;
+			break;
+		}
+		found = now_s > list->next_update + TLS_CRL_GRACE_S ? X509_V_ERR_CRL_HAS_EXPIRED : X509_V_OK;
+	}
+	ASN1_INTEGER_free(number);
+	return found;
+}
+
+const char *
+tls_serial_words(const struct tls_context *context, const struct tls_identity *identity, int64_t now_s)
+{
+	if (!context->crls)
+		return NULL;
+	return tls_verify_words(look_up_serial(context->crls, identity->issuer, identity->serial, now_s));
 }

@@ -39,12 +39,18 @@ void tls_files_say(struct buffer *errors, const char *file, const char *what);
 int tls_chain_ready(void) __attribute__((warn_unused_result));
 /* ${context} is ${context}->ctx's from here on, and judges its chains. */
 int tls_chain_attach(struct tls_context *context, bool server) __attribute__((warn_unused_result));
+/* Who wants to hear of every error of a chain, and not the first one only. */
+struct tls_chain_watch {
+	void (*error)(void *arg, int error, int depth, X509 *at);
+	void *arg;
+	STACK_OF(X509) * built; /* the chain as it was built; the caller's */
+};
 /*
- * Verify ${leaf} with what ${untrusted} (may be NULL) has of intermediates, with the parameters (purpose, name) of ${ssl}, under ${context}. 0,
- * an X509_V_ERR_* with *${depthp} and *${atp} (a reference of the caller's), -ENOMEM.
+ * Verify ${leaf} with what ${untrusted} (may be NULL) has of intermediates, with the parameters (purpose, name) of ${ssl}, under ${context}. 0; an X509_V_ERR_*
+ * with *${depthp} and *${atp} (a reference of the caller's); -ENOMEM. With ${watch} (may be NULL) it goes on behind errors, and 0 says nothing.
  */
 int tls_chain_verify(struct tls_context *context, SSL *ssl, X509 *leaf, STACK_OF(X509) * untrusted,
-    int *depthp, X509 **atp) __attribute__((warn_unused_result));
+    struct tls_chain_watch *watch, int *depthp, X509 **atp) __attribute__((warn_unused_result));
 
 /* tls_crl.c */
 /* The lists of ${tls}->crls, verified against the authorities in ${store}. 0, TLS_INVALID, -ENOMEM. */
@@ -56,6 +62,8 @@ int tls_crls_check(X509_STORE_CTX *store, const struct tls_crls *crls);
 /* What a certificate of ${issuer} is worth: X509_V_OK, X509_V_ERR_CERT_REVOKED, X509_V_ERR_UNABLE_TO_GET_CRL, X509_V_ERR_CRL_HAS_EXPIRED,
  * X509_V_ERR_CRL_NOT_YET_VALID. */
 int tls_crls_look_up(const struct tls_crls *crls, X509 *certificate, X509 *issuer, int64_t now_s);
+/* Which list (of tls_crl_at) a certificate of ${issuer} is looked up in; false: there is none. */
+bool tls_crls_which(const struct tls_crls *crls, X509 *certificate, X509 *issuer, size_t *index);
 /* ${each} for every listed authority without a list. */
 void tls_crls_missing(const struct tls_crls *crls, void (*each)(void *arg, X509 *authority), void *arg);
 
