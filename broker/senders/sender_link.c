@@ -352,10 +352,11 @@ closed(void *arg, enum link_end end)
 
 	if (end == LINK_REVOKED)
 		loss = WINDOW_LOSS_FAILURE;
-	if (loss == WINDOW_LOSS_ENDED || end == LINK_REVOKED) {
-		if (!refused)
-			say_end(sender, end);
-	}
+	if (loss == WINDOW_LOSS_ENDED && mllp_reader_pending(&sender->reader)) {
+		say(sender, "garbage", "it closed the connection behind part of an acknowledgement");
+		loss = WINDOW_LOSS_FAILURE;
+	} else if ((loss == WINDOW_LOSS_ENDED && !refused) || end == LINK_REVOKED)
+		say_end(sender, end);
 	forget_link(sender);
 	if (window_ended(&sender->window, loss) && !sender->gone && !sender->stopping &&
 	    sender_has_work(sender))

@@ -35,7 +35,7 @@ tell(const struct sender_outcome *outcome)
 	log_text(&line, "destination", outcome->sender->name);
 	log_text(&line, "code", outcome->code);
 	if (outcome->error[0])
-		log_text(&line, "error", outcome->error);
+		log_text(&line, "condition", outcome->error);
 	if (outcome->place[0])
 		log_text(&line, "path", outcome->place);
 	log_u64(&line, "tries", outcome->sends);

@@ -12,6 +12,7 @@ from liaison_harness import LIAISOND  # noqa: E402
 from liaison_harness.authority import BOTH, Authority  # noqa: E402
 from liaison_harness.broker import Broker  # noqa: E402
 from liaison_harness.configuration import Configuration  # noqa: E402
+from liaison_harness.destination import Destination  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +61,11 @@ def brokers(authority):
 def broker(brokers, configuration):
     """One that runs on `configuration`."""
     return brokers(configuration).start()
+
+
+@pytest.fixture
+def lab(authority):
+    """A receiver behind a destination: it accepts everything unless told otherwise."""
+    made = Destination(authority).start()
+    yield made
+    made.stop()

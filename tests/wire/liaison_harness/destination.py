@@ -127,6 +127,7 @@ class Connection(threading.Thread):
         self.server, self.raw, self.number, self.socket = server, raw, number, None
         self.lock = threading.Lock()
         self.over = False
+        self.held = bytearray()
 
     def send(self, content):
         with self.lock:
@@ -157,7 +158,10 @@ class Connection(threading.Thread):
         self.over = True
         one = self.socket or self.raw
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        one.close()
+        if threading.current_thread() is self:
+            one.close()
+        else:
+            socket.socket.shutdown(one, socket.SHUT_RD)  # its own thread wakes up and closes
 
     def run(self):
         try:
@@ -173,7 +177,7 @@ class Connection(threading.Thread):
             self.server.connections.discard(self)
 
     def read(self):
-        held = bytearray()
+        held = self.held
         while not self.over:
             got = self.socket.recv(1 << 20)
             if not got:
