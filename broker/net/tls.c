@@ -175,7 +175,8 @@ tls_client_ssl(struct tls_context *context, const char *host, SSL **sslp)
 		SSL_free(ssl);
 		return -EINVAL;
 	}
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	/* Names of the extension alone: a common name says nothing certain of a host (RFC 9525 §2). */
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	*sslp = ssl;
 	return 0;
 }
