@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes the golden journal of format version 1: `make_golden DIRECTORY` writes the two segment files that stand beside this program.
+ * Makes the golden journals of format version 1: `make_golden DIRECTORY` writes the two segment files that stand beside this program, and
+ * `make_golden DIRECTORY replayed` the one of replayed/.
  *
- * Nothing in it is random. Segment 1 was removed; segment 2 is sealed; segment 3 is as a crash leaves it, with a record carried from
- * segment 1, the record of its removal, and zeros behind. The files are never made anew: a journal written once must be read for ever.
+ * Nothing in them is random. Segment 1 was removed; segment 2 is sealed; segment 3 is as a crash leaves it, with a record carried from
+ * segment 1, the record of its removal, and zeros behind. In replayed/ a message was delivered, replayed, and delivered again. The files are never
+ * made anew: a journal written once must be read for ever.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -152,10 +154,10 @@ save(const struct golden *g, const char *directory, unsigned number, uint64_t le
 	check(fclose(file) == 0, path);
 }
 
-int
-main(int argc, char **argv)
+/* A message that was removed, carried, refused ...: all types. */
+static void
+make_first(struct golden *g, const char *directory)
 {
-	static struct golden g;
 	struct segment_removal removal = {
 		.number = 1, .first_seq = 1, .last_seq = 4, .records = 4, .end = 5456
 	};
@@ -184,29 +186,62 @@ main(int argc, char **argv)
 	static const struct line last = { 16, RECORD_ACCEPTED, 0, 0, "facts of sixteen", "parked", "the last",
 		false, true };
 
-	check(argc == 2, "usage: make_golden DIRECTORY");
-	check(sha256_init(&g.sha) == 0, "no SHA-256");
 	memcpy(two.id, "segment-two-id-2", SEGMENT_ID_LEN);
 	memcpy(two.secret, secret, SEGMENT_ID_LEN);
 	memcpy(two.prev_id, "segment-one-id-1", SEGMENT_ID_LEN);
 	memset(two.prev_chain, 0x11, DIGEST_SHA256_LEN);
 	memcpy(removal.id, two.prev_id, SEGMENT_ID_LEN);
 	memcpy(removal.chain, two.prev_chain, DIGEST_SHA256_LEN);
-	begin(&g, &two);
+	begin(g, &two);
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-		add(&g, &lines[i]);
-	save(&g, argv[1], 2, seal(&g, &two, 15));
+		add(g, &lines[i]);
+	save(g, directory, 2, seal(g, &two, 15));
 	memcpy(three.id, "segment-three-id", SEGMENT_ID_LEN);
 	memcpy(three.secret, secret, SEGMENT_ID_LEN);
 	memcpy(three.prev_id, two.id, SEGMENT_ID_LEN);
-	memcpy(three.prev_chain, g.chain, DIGEST_SHA256_LEN);
-	three.prev_end = g.at;
-	begin(&g, &three);
-	add(&g, &carried);
+	memcpy(three.prev_chain, g->chain, DIGEST_SHA256_LEN);
+	three.prev_end = g->at;
+	begin(g, &three);
+	add(g, &carried);
 	segment_removal_encode(&removal, facts);
-	add_bytes(&g, &removed, span_make(facts, sizeof facts));
-	add(&g, &last);
-	save(&g, argv[1], 3, (g.at + 4095) / 4096 * 4096);
+	add_bytes(g, &removed, span_make(facts, sizeof facts));
+	add(g, &last);
+	save(g, directory, 3, (g->at + 4095) / 4096 * 4096);
+}
+
+static void
+make_replayed(struct golden *g, const char *directory)
+{
+	static const struct line lines[] = {
+		{ 1, RECORD_STARTED, 0, 0, "version=1", "", "", false, false },
+		{ 2, RECORD_ACCEPTED, 0, 0, "facts of two", "route=chu", body_long, false, true },
+		{ 3, RECORD_OUTCOME, 0, 2, "", "delivered", "", false, false },
+		{ 4, RECORD_ACCEPTED, RECORD_REPLAYED, 2, "facts of two", "route=chu who=root why=lost",
+		    body_long, true, false },
+		{ 5, RECORD_OUTCOME, 0, 4, "", "delivered", "", false, false },
+	};
+	struct segment_head one = { .number = 1, .created_us = TIME, .first_seq = 1 };
+
+	memcpy(one.id, "segment-one-id-1", SEGMENT_ID_LEN);
+	memcpy(one.secret, secret, SEGMENT_ID_LEN);
+	begin(g, &one);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		add(g, &lines[i]);
+	save(g, directory, 1, (g->at + 4095) / 4096 * 4096);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct golden g;
+
+	check(argc == 2 || (argc == 3 && strcmp(argv[2], "replayed") == 0),
+	    "usage: make_golden DIRECTORY [replayed]");
+	check(sha256_init(&g.sha) == 0, "no SHA-256");
+	if (argc == 2)
+		make_first(&g, argv[1]);
+	else
+		make_replayed(&g, argv[1]);
 	sha256_fini(&g.sha);
 	return 0;
 }

@@ -3,7 +3,7 @@
 """Reads a journal by its format page alone (conf/doc/journal.md), sharing no code with the broker.
 
 Prints one line per record, in the order in which they lie: segment, offset, sequence, type, flags, time, ref, size, key, SHA-256 of the received
-bytes, facts, decision, stored bytes. Ends with status 1 at the first thing that is not as the page says.
+bytes, facts, decision, received bytes as far as they are kept (those of a replayed message lie in another record). Ends with status 1 at the first thing that is not as the page says.
 """
 import hashlib
 import pathlib
@@ -104,6 +104,7 @@ def main(directory):
     for head, _ in files:
         ends[head["prev_number"]] = (head["prev_id"], head["prev_end"], head["prev_chain"])
         void.update(range(head["prev_number"] + 1, head["number"]))
+    bodies = {}  # of accepted messages, for the replays of them
     for head, data in files:
         number = head["number"]
         if number in void:
@@ -117,6 +118,11 @@ def main(directory):
                 break
             chain = hashlib.sha256(chain + record["covered"]).digest()
             index.append((record["seq"], at))
+            if record["flags"] & 8:
+                record["body"] = bodies.get(record["ref"], b"")
+                want(hashlib.sha256(record["body"]).digest() == record["sha256"], f"bytes replayed by {record['seq']}")
+            elif record["kind"] == 1:
+                bodies[record["seq"]] = record["body"]
             print(number, at, record["seq"], record["kind"], record["flags"], record["time"], record["ref"],
                   record["size"], record["key"].hex(), record["sha256"].hex(), shown(record["facts"]),
                   shown(record["decision"]), shown(record["body"]), sep="\t")
