@@ -34,8 +34,12 @@ def install():
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, INSTALLED)
         # hl7v2-net wants a newer dictionary than was ever published
-        run = subprocess.run(["npm", "ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=30000"],
-                             cwd=INSTALLED, capture_output=True, text=True, timeout=INSTALL_SECONDS, stdin=subprocess.DEVNULL)
+        command = ["npm", "ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund",
+                   "--fetch-timeout=30000", "--fetch-retries=3", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"]
+        try:
+            run = subprocess.run(command, cwd=INSTALLED, capture_output=True, text=True, timeout=INSTALL_SECONDS, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"npm ci did not end in {INSTALL_SECONDS} s; is the npm registry reached from here?")
         if run.returncode != 0:
             pytest.fail("npm ci could not install the partners' packages; is the npm registry reached from here? It said:\n"
                         + run.stderr[-2000:])
