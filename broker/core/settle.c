@@ -20,7 +20,10 @@
 #define OWN_AGE_S	 ((uint64_t)7 * 24 * 3600)
 #define OWN_DISK_PERCENT 20
 
-#define OUTCOME_ROOM ((size_t)4 << 10) /* a reader's code and text, cut by the door */
+/* Of a reader's or a receiver's code and text, and of an operator's reason; doors and senders let in less. */
+#define CODE_MAX 256u
+#define TEXT_MAX 1024u
+#define TLV_ROOM ((size_t)14 * 5) /* what the encoding adds to the texts of one outcome */
 
 struct settle_batch;
 
@@ -29,29 +32,28 @@ struct settle_record {
 	struct settle_batch *batch;
 	uint64_t seq;
 	enum outcome outcome;
-	struct buffer decision;
 };
 
+/* What is settled together. Two allocations, however many: senders come here for every few messages. */
 struct settle_batch {
 	struct settle_batch *next;
 	struct core *core;
 	struct destination *destination;
 	struct settlement *items;
 	size_t count;
-	struct settle_record *records; /* one per item, those without a buffer are not used */
-	size_t open;		       /* records not yet on disk */
+	size_t open; /* records not yet on disk */
 	int error;
 	bool submitted; /* all records have been handed over */
 	core_settled_fn *done;
 	void *arg;
+	struct buffer decisions; /* of all records, in memory taken at once: it does not move */
+	struct settle_record records[];
 };
 
 static void
 batch_free(struct settle_batch *batch)
 {
-	for (size_t i = 0; i < batch->count; i++)
-		buffer_fini(&batch->records[i].decision);
-	free(batch->records);
+	buffer_fini(&batch->decisions);
 	free(batch);
 }
 
@@ -112,50 +114,62 @@ outcome_journalled(void *arg, int error)
 	finish_batches(batch->core);
 }
 
+/* Bytes that the decision on one outcome takes at most. */
+static size_t
+decision_room(const struct destination *destination, struct span who, size_t code, size_t text)
+{
+	return TLV_ROOM + strlen(destination->name) + who.len + (code < CODE_MAX ? code : CODE_MAX) +
+	       (text < TEXT_MAX ? text : TEXT_MAX);
+}
+
 static int
 append_outcome(struct settle_record *record, struct span who, struct span code, struct span text)
 {
+	struct settle_batch *batch = record->batch;
 	struct decision decision = {
 		.outcome = record->outcome,
-		.destination = span_str(record->batch->destination->name),
+		.destination = span_str(batch->destination->name),
 		.who = who,
-		.code = code,
-		.text = text,
+		.code = span_cut(code, 0, CODE_MAX),
+		.text = span_cut(text, 0, TEXT_MAX),
 	};
 	struct journal_entry entry = { .type = RECORD_OUTCOME, .ref = record->seq };
+	size_t from = batch->decisions.len;
 	int r;
 
-	buffer_init(&record->decision, OUTCOME_ROOM);
-	decision_encode(&decision, &record->decision);
-	if (buffer_failed(&record->decision))
+	decision_encode(&decision, &batch->decisions);
+	if (buffer_failed(&batch->decisions))
 		return -ENOMEM;
-	entry.decision = buffer_span(&record->decision);
-	r = journal_append(record->batch->core->journal, &entry, outcome_journalled, record, NULL);
+	entry.decision = span_cut(buffer_span(&batch->decisions), from, batch->decisions.len);
+	r = journal_append(batch->core->journal, &entry, outcome_journalled, record, NULL);
 	if (r)
 		return r < 0 ? r : -ENOSPC;
-	record->batch->open++;
+	batch->open++;
 	return 0;
 }
 
+/* ${room}: bytes of all its decisions together. */
 static struct settle_batch *
 batch_new(struct core *core, struct destination *destination, struct settlement *items, size_t count,
-    core_settled_fn *done, void *arg)
+    size_t room, core_settled_fn *done, void *arg)
 {
-	struct settle_batch *batch = calloc(1, sizeof(*batch));
+	struct settle_batch *batch = malloc(sizeof(*batch) + count * sizeof(batch->records[0]));
 
 	if (!batch)
 		return NULL;
-	batch->records = calloc(count ? count : 1, sizeof(*batch->records));
-	if (!batch->records) {
-		free(batch);
+	*batch = (struct settle_batch){
+		.core = core,
+		.destination = destination,
+		.items = items,
+		.count = count,
+		.done = done,
+		.arg = arg,
+	};
+	buffer_init(&batch->decisions, room);
+	if (!buffer_reserve(&batch->decisions, room)) {
+		batch_free(batch);
 		return NULL;
 	}
-	batch->core = core;
-	batch->destination = destination;
-	batch->items = items;
-	batch->count = count;
-	batch->done = done;
-	batch->arg = arg;
 	*core->settling_tail = batch;
 	core->settling_tail = &batch->next;
 	return batch;
@@ -182,7 +196,7 @@ settle_one(struct settle_batch *batch, size_t i, struct span who)
 	case QUEUE_WAITING:
 		break;
 	}
-	*record = (struct settle_record){ batch, item->seq, item->outcome, { 0 } };
+	*record = (struct settle_record){ batch, item->seq, item->outcome };
 	(void)queue_settling(queue, item->seq, item->outcome);
 	r = append_outcome(record, who, item->code, item->text);
 	if (r) {
@@ -198,8 +212,13 @@ void
 core_settle(struct core *core, size_t number, const char *who, struct settlement *items, size_t count,
     core_settled_fn *done, void *arg)
 {
-	struct settle_batch *batch = batch_new(core, core_at(core, number), items, count, done, arg);
+	struct destination *destination = core_at(core, number);
+	struct settle_batch *batch;
+	size_t room = 1;
 
+	for (size_t i = 0; i < count; i++)
+		room += decision_room(destination, span_str(who), items[i].code.len, items[i].text.len);
+	batch = batch_new(core, destination, items, count, room, done, arg);
 	if (!batch) {
 		done(arg, -ENOMEM);
 		return;
@@ -259,14 +278,16 @@ expire_past(struct core *core, struct destination *destination, const struct bou
 		struct settle_record *record;
 
 		if (!batch) {
-			batch = batch_new(core, destination, NULL, EXPIRE_STEP, NULL, NULL);
+			batch = batch_new(core, destination, NULL, EXPIRE_STEP,
+			    EXPIRE_STEP * decision_room(destination, SPAN_EMPTY, 0, sizeof("greatest size")),
+			    NULL, NULL);
 			if (!batch)
 				return;
 			first = entry.seq;
 			by_age = is_old(bounds, &entry);
 		}
 		record = &batch->records[count];
-		*record = (struct settle_record){ batch, entry.seq, OUTCOME_EXPIRED, { 0 } };
+		*record = (struct settle_record){ batch, entry.seq, OUTCOME_EXPIRED };
 		(void)queue_settling(queue, entry.seq, OUTCOME_EXPIRED);
 		if (append_outcome(record, SPAN_EMPTY, SPAN_EMPTY,
 			span_str(by_age ? "greatest age" : "greatest size"))) {
