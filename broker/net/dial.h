@@ -26,7 +26,7 @@ struct dial_failure {
 
 struct dialler_options {
 	struct loop *loop;
-	/* Where names are resolved. A pool for names alone, 2 threads: a name server that does not answer keeps a thread for 10 s, and must
+	/* Where names are resolved. A pool for names alone, 2 threads: a name server that does not answer keeps a thread for 6 s, and must
 	 * not keep those that check content. */
 	struct workers *workers;
 	const char *name; /* the destination's, for the log; copied */

@@ -14,8 +14,8 @@
 
 #include "broker/store/workers.h"
 
-/* Seconds and rounds of the resolver: 2 for each of three servers, then 4 for all together. */
-#define TIMEOUT_S 2
+/* Seconds and rounds of the resolver. What a server finds later than that it has at hand for the next try. */
+#define TIMEOUT_S 1
 #define ROUNDS	  2
 
 struct resolve {
@@ -75,7 +75,7 @@ resolve_now(struct resolved *to, const char *host, uint16_t port)
 
 	to->why = NULL;
 	to->count = 0;
-	/* Of this thread alone: glibc keeps the resolver's state by thread, and would wait for 30 s. */
+	/* Of this thread alone: glibc keeps the resolver's state by thread, and would wait for 28 s. */
 	if (res_init() == 0) {
 		_res.retrans = TIMEOUT_S;
 		_res.retry = ROUNDS;

@@ -17,8 +17,8 @@ struct workers;
 /* Addresses of a name that are looked at; further ones are not. */
 #define RESOLVE_MAX 16
 
-/* Three name servers in turn, twice. */
-#define RESOLVE_LONGEST_S 10
+/* Three name servers in turn, twice: within what a stopping daemon is given beside its own time. */
+#define RESOLVE_LONGEST_S 6
 
 struct resolve_address {
 	struct sockaddr_storage at;
