@@ -136,7 +136,8 @@ trace_reader_dead(struct trace_reader *reader, const char *destination, uint64_t
 		" AND ref > ?2 AND record <= ?3 AND NOT EXISTS (SELECT 1 FROM hop AS again"
 		"  WHERE again.ref = coalesce((SELECT nullif(origin, 0) FROM message WHERE seq = dead.ref), "
 		"dead.ref)"
-		"  AND again.type = 1 AND again.record > dead.record AND again.destination = ?1)"
+		"  AND again.type = 1 AND (?1 = '(parked)' OR (again.record > dead.record"
+		"  AND instr(',' || again.destination || ',', ',' || ?1 || ',') > 0)))"
 		" ORDER BY ref LIMIT ?4",
 		&s),
 	    rc = SQLITE_DONE;
@@ -181,7 +182,8 @@ trace_reader_past(struct trace_reader *reader, uint64_t origin, const char *dest
 	s = NULL;
 	if (!r)
 		r = trace_reader_prepare(reader,
-		    "SELECT record FROM hop WHERE ref = ?1 AND type = 1 AND destination = ?2"
+		    "SELECT record FROM hop WHERE ref = ?1 AND type = 1"
+		    " AND instr(',' || destination || ',', ',' || ?2 || ',') > 0"
 		    " ORDER BY record DESC LIMIT 1",
 		    &s);
 	if (!r) {

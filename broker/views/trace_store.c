@@ -498,8 +498,10 @@ put_hop(struct trace_store *store, const struct record_head *head, const struct 
 	row_number(&row, head->flags);
 	row_number(&row, (uint64_t)decision->outcome);
 	/* A replay is a message of its own, and a hop of the one it is once more. */
-	row_text(&row,
-	    head->type == RECORD_ACCEPTED && decision->to_count ? decision->to[0] : decision->destination);
+	if (head->type == RECORD_ACCEPTED)
+		row_destinations(&row, decision);
+	else
+		row_text(&row, decision->destination);
 	row_text(&row, decision->who.len ? decision->who : facts->peer);
 	row_text(&row, decision->code);
 	row_text(&row, decision->text);
