@@ -55,6 +55,16 @@ cli_number(const char *text, uint64_t least, uint64_t most, uint64_t *number)
 }
 
 bool
+cli_id(const struct cli *cli, const char *text, uint64_t *id)
+{
+	if (cli_number(text, 1, UINT64_C(1) << 53, id))
+		return true;
+	cli_fail(
+	    cli, 0, "\"%s\" is no id of ours; by the sender's control id: liaison search --control ID", text);
+	return false;
+}
+
+bool
 cli_since(const char *text, int64_t *since)
 {
 	static const char *const forms[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d" };
@@ -135,4 +145,16 @@ bool
 cli_true(const json_t *row, const char *key)
 {
 	return json_is_true(json_object_get(row, key));
+}
+
+bool
+cli_put_reason(const struct cli *cli, json_t *request, const char *reason)
+{
+	json_t *text = reason ? json_string(reason) : NULL;
+
+	if (reason && !text)
+		cli_fail(cli, 0, "the reason is not UTF-8 text");
+	else if (reason)
+		json_object_set_new(request, "reason", text);
+	return !reason || text;
 }

@@ -50,6 +50,9 @@ int cli_bad_option(const struct cli *cli, const struct option *options, int opti
 /* A whole number of digits only, within [least, most]. */
 bool cli_number(const char *text, uint64_t least, uint64_t most, uint64_t *number);
 
+/* An id of a record. False after complaining: what newcomers have at hand first is the sender's control id. */
+bool cli_id(const struct cli *cli, const char *text, uint64_t *id);
+
 /* "90s", "15m", "2h", "3d" before now, or "2026-11-21", "2026-11-21T18:57[:11]" local time: Unix seconds. */
 bool cli_since(const char *text, int64_t *since);
 
@@ -61,6 +64,9 @@ char *cli_age(uint64_t seconds, char out[static 32]);
 const char *cli_text(const json_t *row, const char *key);
 int64_t cli_integer(const json_t *row, const char *key);
 bool cli_true(const json_t *row, const char *key);
+
+/* Put ${reason}, when there is one, into ${request}. False after complaining that it is no text. */
+bool cli_put_reason(const struct cli *cli, json_t *request, const char *reason);
 
 /* The commands. */
 int cli_status(const struct cli *cli, int argc, char **argv);
@@ -74,5 +80,10 @@ int cli_show(const struct cli *cli, int argc, char **argv);
 int cli_why(const struct cli *cli, int argc, char **argv);
 int cli_check(const struct cli *cli, int argc, char **argv);
 int cli_rebuild(const struct cli *cli, int argc, char **argv);
+int cli_reload(const struct cli *cli, int argc, char **argv);
+int cli_hold(const struct cli *cli, int argc, char **argv);
+int cli_release(const struct cli *cli, int argc, char **argv);
+int cli_drop(const struct cli *cli, int argc, char **argv);
+int cli_replay(const struct cli *cli, int argc, char **argv);
 int cli_send(const struct cli *cli, int argc, char **argv);
 int cli_pull(const struct cli *cli, int argc, char **argv);

@@ -21,10 +21,11 @@ static const struct cli_command commands[] = {
 	    "  --errors       warnings and errors only\n"
 	    "  --since TIME   90s, 15m, 2h, 3d ago, or 2026-11-21[T18:57[:11]]\n",
 	    cli_tail },
-	{ "queue", "[DESTINATION] [--after ID] [--limit N]", "what waits where",
-	    "Without DESTINATION one line each, the last rejection or dead letter last. With it, one line "
-	    "for each\n"
-	    "message that waits there; \"parked\" is what no route wanted.\n",
+	{ "queue", "[DESTINATION [--dead]] [--after ID] [--limit N]", "what waits where",
+	    "Without DESTINATION one line each, the last error last. With it, one line for each message that "
+	    "waits\n"
+	    "there; \"parked\" is what no route wanted.\n"
+	    "  --dead         what was rejected there, or became a dead letter, or was dropped\n",
 	    cli_queue },
 	{ "search",
 	    "[--control ID] [--peer NAME] [--type TYPE] [--since TIME] [--refused] [--before ID] [--limit N]",
@@ -41,10 +42,57 @@ static const struct cli_command commands[] = {
 	    "document N; both need --reason, and that read is journalled before a byte is given out.\n",
 	    cli_show },
 	{ "why", "ID", "where a message is and why, in a sentence", "", cli_why },
-	{ "peers", "", "peers, their connections and counts since the start", "", cli_peers },
-	{ "certs", "", "our certificate and the last one seen of every peer",
-	    "The state tells 60, 30, 14, 7 and 1 days before the end; from 30 on the exit status is 1.\n",
+	{ "peers", "[test NAME]", "peers, their connections and counts since the start",
+	    "With test NAME: dial that destination as the broker would, or judge the last certificate seen "
+	    "of that "
+	    "peer,\n"
+	    "and explain each step; nothing is sent. The exit status is 1 when it fails.\n",
+	    cli_peers },
+	{ "certs", "",
+	    "our certificate, the last one seen of every peer and destination, the revocation lists",
+	    "The state tells 60, 30, 14, 7 and 1 days before the end; from 30 on the exit status is 1, of a "
+	    "revocation list\n"
+	    "when it is past its next update.\n",
 	    cli_certs },
+	{ "reload", "", "read the configuration, certificates and revocation lists again and switch to them",
+	    "Prints what changed; or, with exit status 1, every error with its file and line: then nothing "
+	    "was "
+	    "switched.\n",
+	    cli_reload },
+	{ "hold", "DESTINATION --reason TEXT", "send nothing to a destination until it is released",
+	    "What is routed there waits, in order, as long as its max_age; a restart does not end the "
+	    "hold.\n",
+	    cli_hold },
+	{ "release", "DESTINATION [--reason TEXT]", "send again to a destination that is held", "",
+	    cli_release },
+	{ "drop", "ID... --at DESTINATION [--reason TEXT --yes]",
+	    "take messages off a destination's queue for ever",
+	    "Without --yes only tells what would be dropped. \"parked\" is a DESTINATION as well. The "
+	    "message stays "
+	    "in the\n"
+	    "journal, and can be replayed.\n",
+	    cli_drop },
+	{ "replay",
+	    "(ID... | --since TIME [--until TIME] [--from PEER] [--type TYPE] [--at DESTINATION] |\n"
+	    "               --dead DESTINATION) [--to DESTINATION] [--reason TEXT --yes]",
+	    "send messages of the journal once more",
+	    "Without --yes only tells what would be sent where, and what has been acknowledged there "
+	    "already.\n"
+	    "  ID...          these messages\n"
+	    "  --since TIME   all that were accepted from then on: 90s, 15m, 2h, 3d ago, or "
+	    "2026-11-21[T18:57[:11]]\n"
+	    "  --until TIME   before then\n"
+	    "  --from PEER    of this sender\n"
+	    "  --type TYPE    ORU^R01, or ORU\n"
+	    "  --at NAME      that were routed to this destination\n"
+	    "  --dead NAME    what was rejected there, or became a dead letter, or was dropped, and is not "
+	    "replayed "
+	    "yet\n"
+	    "  --to NAME      there only; else to where each was routed, parked ones by the routes of now\n"
+	    "Each goes behind what waits there, in the order of the journal, as a new message with an id of "
+	    "its "
+	    "own.\n",
+	    cli_replay },
 	{ "check", "", "read everything on disk and say what is wrong",
 	    "The configuration as it lies on disk, every checksum of the journal and its chain, free space, "
 	    "the view.\n",

@@ -13,6 +13,7 @@
 struct showing {
 	struct table hops;
 	bool sentence_only;
+	long long id; /* of the message shown */
 };
 
 static void
@@ -62,16 +63,20 @@ static void
 add_message(struct showing *showing, const json_t *row)
 {
 	const char *time = cli_text(row, "time"), *rest = cli_text(row, "destinations");
+	bool replay =
+	    json_is_integer(json_object_get(row, "origin")); /* its hop says how it came and where to */
 	const json_t *leniency;
 	size_t i;
 
+	showing->id = (long long)cli_integer(row, "id");
 	print_head(row);
 	json_array_foreach(json_object_get(row, "leniencies"), i, leniency)
 	    printf("lenient %s\n", json_string_value(leniency));
-	add_fault(&showing->hops, row, time, cli_text(row, "record"));
+	if (!replay)
+		add_fault(&showing->hops, row, time, cli_text(row, "record"));
 	if (cli_true(row, "parked"))
 		add_hop(&showing->hops, time, "parked", "", "no route wants it");
-	while (*rest) {
+	while (*rest && !replay) {
 		size_t len = strcspn(rest, ",");
 		char name[256], reason[300];
 
@@ -98,7 +103,22 @@ add_record(struct showing *showing, const json_t *row)
 		    (size_t)snprintf(reason + len, sizeof(reason) - len, "  code %s", cli_text(row, "code"));
 	if (cli_text(row, "text")[0] && len < sizeof(reason))
 		(void)snprintf(reason + len, sizeof(reason) - len, "  %s", cli_text(row, "text"));
+	/* An acknowledgement has a code: a reader of an inbox gives none. */
+	if (strcmp(outcome, "accepted") == 0 && cli_text(row, "code")[0])
+		outcome = "acknowledged";
 	add_hop(&showing->hops, cli_text(row, "time"), outcome[0] ? outcome : what, where, reason);
+}
+
+/* A replay, told where it began (what it is once more) and where it came from (as what it went). */
+static void
+add_replay(struct showing *showing, const json_t *row)
+{
+	long long record = (long long)cli_integer(row, "record"), ref = (long long)cli_integer(row, "ref");
+	char reason[1024];
+
+	snprintf(reason, sizeof(reason), "%s %lld  by %s  %s", record == showing->id ? "of" : "as",
+	    record == showing->id ? ref : record, cli_text(row, "who"), cli_text(row, "text"));
+	add_hop(&showing->hops, cli_text(row, "time"), "replayed", cli_text(row, "where"), reason);
 }
 
 static int
@@ -114,6 +134,8 @@ take_row(void *arg, const json_t *row)
 		printf("%s\n", cli_text(row, "text"));
 	} else if (strcmp(kind, "message") == 0) {
 		add_message(showing, row);
+	} else if (strcmp(kind, "hop") == 0 && strcmp(cli_text(row, "what"), "replayed") == 0) {
+		add_replay(showing, row);
 	} else if (strcmp(kind, "hop") == 0) {
 		add_record(showing, row);
 	} else if (strcmp(kind, "document") == 0) {
@@ -158,23 +180,12 @@ ask(const struct cli *cli, json_t *request)
 	return r;
 }
 
-/* False after complaining: what newcomers have at hand first is the sender's control id. */
-static bool
-take_id(const struct cli *cli, const char *text, uint64_t *id)
-{
-	if (cli_number(text, 1, UINT64_C(1) << 53, id))
-		return true;
-	cli_fail(
-	    cli, 0, "\"%s\" is no id of ours; by the sender's control id: liaison search --control ID", text);
-	return false;
-}
-
 int
 cli_why(const struct cli *cli, int argc, char **argv)
 {
 	uint64_t id;
 
-	if (argc != 2 || !take_id(cli, argv[1], &id))
+	if (argc != 2 || !cli_id(cli, argv[1], &id))
 		return cli_usage(cli);
 	return ask(cli, json_pack("{sssI}", "command", "why", "id", (json_int_t)id));
 }
@@ -199,7 +210,7 @@ cli_show(const struct cli *cli, int argc, char **argv)
 		else if (option != 'd' || !cli_number(optarg, 1, 1000000, &document))
 			return cli_bad_option(cli, options, option);
 	}
-	if (optind + 1 != argc || !take_id(cli, argv[optind], &id))
+	if (optind + 1 != argc || !cli_id(cli, argv[optind], &id))
 		return cli_usage(cli);
 	content = content || document;
 	if (content && (!reason || !reason[0]))

@@ -48,6 +48,18 @@ print_journal(const json_t *row)
 	    number(view, "lag"));
 }
 
+static void
+print_queues(const json_t *row)
+{
+	long long dialled = number(row, "dialled"), inboxes = number(row, "destinations") - dialled;
+
+	printf("queues      %lld waiting in %lld inbox%s", number(row, "waiting"), inboxes,
+	    inboxes == 1 ? "" : "es");
+	if (dialled)
+		printf(" and %lld destination%s (%lld down, %lld held)", dialled, dialled == 1 ? "" : "s",
+		    number(row, "down"), number(row, "held"));
+}
+
 static int
 print_status(void *arg, const json_t *row)
 {
@@ -66,8 +78,7 @@ print_status(void *arg, const json_t *row)
 	       "%lld stray acknowledgements\n",
 	    number(row, "accepted"), number(row, "refused"), number(row, "deferred"),
 	    number(row, "duplicates"), number(row, "frames"), number(row, "stray"));
-	printf("queues      %lld waiting in %lld inbox%s", number(row, "waiting"),
-	    number(row, "destinations"), number(row, "destinations") == 1 ? "" : "es");
+	print_queues(row);
 	if (number(row, "waiting"))
 		printf(", oldest %s", cli_age((uint64_t)number(row, "oldest_s"), oldest));
 	printf("; %lld parked\n", number(row, "parked"));
@@ -113,6 +124,22 @@ add_heads(struct table *table, const char *const *heads, size_t count)
 		table_add(table, heads[i]);
 }
 
+static int
+print_step(void *arg, const json_t *row)
+{
+	(void)arg;
+	printf("%s\n", cli_text(row, "text"));
+	return 0;
+}
+
+/* peers test NAME */
+static int
+test_peer(const struct cli *cli, const char *name)
+{
+	return control_client_once(
+	    cli, json_pack("{ssss}", "command", "peer-test", "peer", name), print_step, NULL);
+}
+
 int
 cli_peers(const struct cli *cli, int argc, char **argv)
 {
@@ -121,7 +148,8 @@ cli_peers(const struct cli *cli, int argc, char **argv)
 	struct table table;
 	int r;
 
-	(void)argv;
+	if (argc == 3 && strcmp(argv[1], "test") == 0)
+		return test_peer(cli, argv[2]);
 	if (argc != 1)
 		return cli_usage(cli);
 	table_init(&table, 10, 0x1f0);
@@ -133,11 +161,30 @@ cli_peers(const struct cli *cli, int argc, char **argv)
 	return r;
 }
 
+/* The revocation lists, as the one that is due first stands. */
+static void
+add_revocation(struct table *table, const json_t *row)
+{
+	table_addf(
+	    table, "%lld revocation list%s", number(row, "lists"), number(row, "lists") == 1 ? "" : "s");
+	table_addf(table, "%lld", number(row, "hours") / 24);
+	table_add(table, cli_true(row, "closed")  ? "TOO OLD: CERTIFICATES ARE REFUSED"
+			 : cli_true(row, "stale") ? "STALE"
+						  : "well");
+	table_addf(table, "%.10s", cli_text(row, "next_update"));
+	table_add(table, "");
+	table_addf(table, "issued by %s", cli_text(row, "issuer"));
+}
+
 static int
 add_certificate(void *arg, const json_t *row)
 {
 	struct table *table = arg;
 
+	if (strcmp(cli_text(row, "kind"), "revocation") == 0) {
+		add_revocation(table, row);
+		return 0;
+	}
 	table_add(table, cli_text(row, "whose"));
 	if (!json_object_get(row, "days")) {
 		table_add(table, "");

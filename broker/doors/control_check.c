@@ -151,14 +151,14 @@ rebuild_journalled(void *arg, int error)
 	struct rebuild *rebuild = request->own;
 
 	if (error) {
-		control_fail(request, "store", "the journal could not take this act: nothing was done");
+		control_fail_journal(request);
 		return;
 	}
 	if (control_stopping(request->control)) { /* the view may be closed already */
 		control_fail(request, "busy", "the broker stops; nothing was done");
 		return;
 	}
-	control_log_act(request, "rebuild", 0);
+	control_log_act(request, "rebuild", NULL, 0, 0);
 	rebuild->ticket = trace_rebuild(request->with->trace);
 	control_work(request, rebuild_work, rebuild_done);
 }

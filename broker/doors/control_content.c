@@ -160,7 +160,7 @@ journalled(void *arg, int error)
 		control_fail(request, "store", "the journal could not take this read: nothing is given out");
 		return;
 	}
-	control_log_act(request, "show-content", request->line.id);
+	control_log_act(request, "show-content", NULL, request->line.id, 1);
 	control_work(request, read_work, read_done);
 }
 

@@ -25,6 +25,12 @@ static const char *const verb_names[CONTROL_VERBS] = {
 	[CONTROL_CHECK] = "check",
 	[CONTROL_REBUILD] = "rebuild",
 	[CONTROL_EVENTS] = "events",
+	[CONTROL_RELOAD] = "reload",
+	[CONTROL_HOLD] = "hold",
+	[CONTROL_RELEASE] = "release",
+	[CONTROL_DROP] = "drop",
+	[CONTROL_REPLAY] = "replay",
+	[CONTROL_PEER_TEST] = "peer-test",
 };
 
 enum kind {
@@ -32,6 +38,7 @@ enum kind {
 	KIND_SIGNED,
 	KIND_FLAG,
 	KIND_TEXT,
+	KIND_IDS, /* 1 .. 2^53, ascending */
 };
 
 /* Who may be given which argument. */
@@ -46,21 +53,31 @@ static const struct argument {
 	{ "document", KIND_NUMBER, offsetof(struct control_line, document), BIT(CONTROL_SHOW) },
 	{ "content", KIND_FLAG, offsetof(struct control_line, content), BIT(CONTROL_SHOW) },
 	{ "reason", KIND_TEXT, offsetof(struct control_line, reason),
-	    BIT(CONTROL_SHOW) | BIT(CONTROL_REBUILD) },
-	{ "peer", KIND_TEXT, offsetof(struct control_line, peer), BIT(CONTROL_TAIL) | BIT(CONTROL_SEARCH) },
+	    BIT(CONTROL_SHOW) | BIT(CONTROL_REBUILD) | BIT(CONTROL_HOLD) | BIT(CONTROL_RELEASE) |
+		BIT(CONTROL_DROP) | BIT(CONTROL_REPLAY) },
+	{ "peer", KIND_TEXT, offsetof(struct control_line, peer),
+	    BIT(CONTROL_TAIL) | BIT(CONTROL_SEARCH) | BIT(CONTROL_REPLAY) | BIT(CONTROL_PEER_TEST) },
 	{ "control", KIND_TEXT, offsetof(struct control_line, control), BIT(CONTROL_SEARCH) },
-	{ "type", KIND_TEXT, offsetof(struct control_line, type), BIT(CONTROL_SEARCH) },
-	{ "destination", KIND_TEXT, offsetof(struct control_line, destination), BIT(CONTROL_QUEUE) },
+	{ "type", KIND_TEXT, offsetof(struct control_line, type), BIT(CONTROL_SEARCH) | BIT(CONTROL_REPLAY) },
+	{ "destination", KIND_TEXT, offsetof(struct control_line, destination),
+	    BIT(CONTROL_QUEUE) | BIT(CONTROL_HOLD) | BIT(CONTROL_RELEASE) | BIT(CONTROL_DROP) |
+		BIT(CONTROL_REPLAY) },
+	{ "to", KIND_TEXT, offsetof(struct control_line, to), BIT(CONTROL_REPLAY) },
 	{ "errors", KIND_FLAG, offsetof(struct control_line, errors), BIT(CONTROL_TAIL) },
 	{ "refused", KIND_FLAG, offsetof(struct control_line, refused), BIT(CONTROL_SEARCH) },
+	{ "dead", KIND_FLAG, offsetof(struct control_line, dead), BIT(CONTROL_QUEUE) | BIT(CONTROL_REPLAY) },
+	{ "yes", KIND_FLAG, offsetof(struct control_line, yes), BIT(CONTROL_DROP) | BIT(CONTROL_REPLAY) },
 	{ "since", KIND_SIGNED, offsetof(struct control_line, since),
-	    BIT(CONTROL_TAIL) | BIT(CONTROL_SEARCH) },
+	    BIT(CONTROL_TAIL) | BIT(CONTROL_SEARCH) | BIT(CONTROL_REPLAY) },
+	{ "until", KIND_SIGNED, offsetof(struct control_line, until), BIT(CONTROL_REPLAY) },
 	{ "offset", KIND_SIGNED, offsetof(struct control_line, offset), BIT(CONTROL_TAIL) },
 	{ "file", KIND_NUMBER, offsetof(struct control_line, file), BIT(CONTROL_TAIL) },
 	{ "after", KIND_NUMBER, offsetof(struct control_line, after),
-	    BIT(CONTROL_QUEUE) | BIT(CONTROL_SEARCH) },
+	    BIT(CONTROL_QUEUE) | BIT(CONTROL_SEARCH) | BIT(CONTROL_REPLAY) },
+	{ "last", KIND_NUMBER, offsetof(struct control_line, last), BIT(CONTROL_REPLAY) },
 	{ "limit", KIND_NUMBER, offsetof(struct control_line, limit),
 	    BIT(CONTROL_QUEUE) | BIT(CONTROL_SEARCH) },
+	{ "ids", KIND_IDS, 0, BIT(CONTROL_DROP) | BIT(CONTROL_REPLAY) },
 };
 
 #define ARGUMENTS (sizeof(arguments) / sizeof(arguments[0]))
@@ -78,6 +95,43 @@ is_plain(const char *text, size_t len)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return false;
 	return len <= CONTROL_TEXT_MAX;
+}
+
+/* Ascending, so that pages of one long list keep the journal's order and nothing is done twice. */
+static bool
+set_ids(struct control_line *line, json_t *value)
+{
+	size_t count = json_array_size(value); /* 0 for what is no array */
+	json_int_t before = 0;
+
+	if (count == 0 || count > CONTROL_IDS_MAX)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const json_t *id = json_array_get(value, i);
+
+		if (!json_is_integer(id) || json_integer_value(id) <= before ||
+		    json_integer_value(id) > SEQ_MAX)
+			return false;
+		before = json_integer_value(id);
+	}
+	line->ids = value;
+	line->id_count = count;
+	return true;
+}
+
+static const char *
+kind_name(enum kind kind)
+{
+	switch (kind) {
+	case KIND_FLAG:
+		return "true or false";
+	case KIND_TEXT:
+		return "a text of at most 512 bytes without controls";
+	case KIND_IDS:
+		return "a list of 1 to 1000 ids in ascending order";
+	default:
+		return "a whole number within its bounds";
+	}
 }
 
 static bool
@@ -109,11 +163,13 @@ set_argument(struct control_line *line, const struct argument *argument, json_t 
 			break;
 		*(const char **)(void *)place = json_string_value(value);
 		return true;
+	case KIND_IDS:
+		if (!set_ids(line, value))
+			break;
+		return true;
 	}
 	snprintf(problem, CONTROL_PROBLEM_MAX, "argument \"%s\" is not %s", argument->name,
-	    argument->kind == KIND_FLAG	  ? "true or false"
-	    : argument->kind == KIND_TEXT ? "a text of at most 512 bytes without controls"
-					  : "a whole number within its bounds");
+	    kind_name(argument->kind));
 	return false;
 }
 
@@ -159,6 +215,39 @@ set_arguments(struct control_line *line, json_t *object, char *problem)
 	return true;
 }
 
+/* A replay is of ids, of a time, or of the dead letters of one destination: of one of them. */
+static const char *
+judge_replay(const struct control_line *line)
+{
+	if ((line->id_count > 0) + (line->since != 0) + line->dead != 1)
+		return "replay what: \"ids\", \"since\" or \"dead\", one of them?";
+	if (line->since < 0 || line->until < 0 || (line->until && line->until < line->since))
+		return "\"since\" and \"until\" are no span of time";
+	if (!line->since && (line->until || line->peer[0] || line->type[0]))
+		return "\"until\", \"peer\" and \"type\" go with \"since\"";
+	if (line->id_count && (line->destination[0] || line->after || line->last))
+		return "\"destination\", \"after\" and \"last\" do not go with \"ids\"";
+	if (line->dead && !line->destination[0])
+		return "dead letters of which \"destination\"?";
+	return NULL;
+}
+
+static const char *
+judge_act(const struct control_line *line)
+{
+	const char *wrong = NULL;
+
+	if (line->verb == CONTROL_REPLAY && (wrong = judge_replay(line)) != NULL)
+		return wrong;
+	if (line->verb == CONTROL_DROP && !line->id_count)
+		return "which \"ids\"?";
+	if (line->verb != CONTROL_REPLAY && !line->destination[0])
+		return "which \"destination\"?";
+	if ((line->verb == CONTROL_HOLD || line->yes) && !line->reason[0])
+		return "this is done for a reason only: \"reason\" is missing";
+	return NULL;
+}
+
 /* What one command alone demands. */
 static bool
 judge(const struct control_line *line, char *problem)
@@ -171,6 +260,13 @@ judge(const struct control_line *line, char *problem)
 		wrong = "content is given for a reason only: \"reason\" is missing";
 	else if (line->document && !line->content)
 		wrong = "a document is content: \"content\" is missing";
+	else if (line->verb == CONTROL_QUEUE && line->dead && !line->destination[0])
+		wrong = "dead letters of which \"destination\"?";
+	else if (line->verb == CONTROL_PEER_TEST && !line->peer[0])
+		wrong = "which \"peer\"?";
+	else if (line->verb == CONTROL_HOLD || line->verb == CONTROL_RELEASE || line->verb == CONTROL_DROP ||
+		 line->verb == CONTROL_REPLAY)
+		wrong = judge_act(line);
 	if (wrong)
 		snprintf(problem, CONTROL_PROBLEM_MAX, "%s", wrong);
 	return !wrong;
@@ -182,8 +278,9 @@ control_line_parse(struct control_line *line, struct span text, char problem[CON
 	json_error_t error;
 	json_t *object;
 
-	*line =
-	    (struct control_line){ .reason = "", .peer = "", .control = "", .type = "", .destination = "" };
+	*line = (struct control_line){
+		.reason = "", .peer = "", .control = "", .type = "", .destination = "", .to = ""
+	};
 	if (text.len > CONTROL_LINE_MAX) {
 		snprintf(problem, CONTROL_PROBLEM_MAX, "a line has at most %d bytes", CONTROL_LINE_MAX);
 		return false;
@@ -208,4 +305,10 @@ control_line_fini(struct control_line *line)
 {
 	json_decref(line->object);
 	line->object = NULL;
+}
+
+uint64_t
+control_line_id(const struct control_line *line, size_t i)
+{
+	return (uint64_t)json_integer_value(json_array_get(line->ids, i));
 }

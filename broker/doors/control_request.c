@@ -23,6 +23,12 @@ control_step *const control_steps[CONTROL_VERBS] = {
 	[CONTROL_CHECK] = control_check,
 	[CONTROL_REBUILD] = control_rebuild,
 	[CONTROL_EVENTS] = control_events,
+	[CONTROL_RELOAD] = control_reload,
+	[CONTROL_HOLD] = control_hold,
+	[CONTROL_RELEASE] = control_release,
+	[CONTROL_DROP] = control_drop,
+	[CONTROL_REPLAY] = control_replay,
+	[CONTROL_PEER_TEST] = control_peer_test,
 };
 
 static int
@@ -155,7 +161,8 @@ control_identify(struct control_request *request, control_step *then)
 }
 
 void
-control_log_act(struct control_request *request, const char *what, uint64_t id)
+control_log_act(
+    struct control_request *request, const char *what, const char *destination, uint64_t id, uint64_t count)
 {
 	struct log_line line;
 
@@ -164,7 +171,17 @@ control_log_act(struct control_request *request, const char *what, uint64_t id)
 		log_u64(&line, "id", id);
 	log_text(&line, "who", request->who);
 	log_text(&line, "act", what);
+	if (destination)
+		log_text(&line, "destination", destination);
+	if (count > 1)
+		log_u64(&line, "count", count);
 	log_commit(&line);
+}
+
+void
+control_fail_journal(struct control_request *request)
+{
+	control_fail(request, "store", "the journal could not take this act: nothing was done");
 }
 
 json_t *

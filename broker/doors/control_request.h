@@ -22,6 +22,8 @@
 #define CONTROL_OUT_MAX	   ((size_t)8 << 20)  /* rows of one answer held at a time */
 #define CONTROL_MEMORY_MAX ((size_t)64 << 20) /* one request's arena; content has its own */
 #define CONTROL_ROWS_MAX   1000		      /* of a list; the client asks for the next page */
+#define CONTROL_PARKED	   "parked"	      /* the name of what no route wanted */
+#define CONTROL_RECORDED   "(parked)"	      /* as records have it, so that it is nobody's name */
 #define CONTROL_VIEW_MS	   2000		      /* how long an answer waits for the view to catch up */
 
 struct control_connection;
@@ -90,8 +92,12 @@ bool control_stopping(const struct control *control);
 /* Requests that hold content in memory. */
 size_t control_content_readers(const struct control *control);
 
-/* Log an operator's act. ${id} 0: about no message. */
-void control_log_act(struct control_request *request, const char *what, uint64_t id);
+/* Log an operator's act, on ${count} messages from ${id} on (0: on none), at ${destination} (NULL: on no one's). */
+void control_log_act(
+    struct control_request *request, const char *what, const char *destination, uint64_t id, uint64_t count);
+
+/* control_fail: the journal could not take this act. */
+void control_fail_journal(struct control_request *request);
 
 /* JSON texts: never NULL for want of valid UTF-8. ${us} is journal or wall time; 0 gives null. */
 json_t *control_text(const char *text);
@@ -103,17 +109,17 @@ const char *control_outcome_name(unsigned outcome);
 
 /* The commands. */
 extern control_step *const control_steps[CONTROL_VERBS];
-control_step control_status, control_peers, control_certs, control_events; /* control_state.c */
-control_step control_show, control_why, control_search;			   /* control_show.c */
-control_step control_queue;						   /* control_queue.c */
-control_step control_content;						   /* control_content.c */
-control_step control_tail;						   /* control_tail.c */
-control_step control_check, control_rebuild;				   /* control_check.c */
+control_step control_status, control_peers, control_events; /* control_state.c */
+control_step control_certs, control_peer_test;		    /* control_certs.c */
+control_step control_show, control_why, control_search;	    /* control_show.c */
+control_step control_queue;				    /* control_queue.c */
+control_step control_content;				    /* control_content.c */
+control_step control_tail;				    /* control_tail.c */
+control_step control_check, control_rebuild;		    /* control_check.c */
+control_step control_reload, control_hold, control_release; /* control_acts.c */
+control_step control_drop;				    /* control_drop.c */
+control_step control_replay;				    /* control_replay.c */
 void control_content_free(struct control_content *content);
 
 /* The row of a message, for lists. */
 json_t *control_message_row(const struct trace_message *message);
-
-/* What became of ${message}, in sentences; *${wellp} false when somebody should look at it. control_why.c */
-void control_why_sentence(const struct control_options *with, const struct trace_message *message,
-    const struct trace_hop *record, uint64_t now_us, struct buffer *out, bool *wellp);

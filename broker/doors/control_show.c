@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "broker/base/clock.h"
-#include "broker/doors/control_request.h"
+#include "broker/doors/control_live.h"
 
 static const char *
 type_name(unsigned type)
@@ -99,7 +99,7 @@ static json_t *
 whole_message_row(const struct trace_message *m)
 {
 	json_t *row = control_message_row(m);
-	json_t *more = json_pack("{so so so so so so so so so so so so sI sI sI}", "sha256",
+	json_t *more = json_pack("{so so so so so so so so so so so so sI sI sI so}", "sha256",
 	    control_text(m->sha256), "establishment", control_text(m->establishment), "listener",
 	    control_text(m->listener), "version", control_text(m->version), "processing",
 	    control_text(m->processing), "to_application", control_text(m->to_application), "to_facility",
@@ -107,7 +107,8 @@ whole_message_row(const struct trace_message *m)
 	    control_text(m->charset_used), "charset_reason", control_text(m->charset_reason), "routes",
 	    control_text(m->routes), "leniencies", leniency_names(m->leniencies), "frame_size",
 	    (json_int_t)m->frame_size, "frame_offset", (json_int_t)m->frame_offset, "documents",
-	    (json_int_t)m->document_count);
+	    (json_int_t)m->document_count, "origin",
+	    m->origin ? json_integer((json_int_t)m->origin) : json_null());
 
 	if (row && more && json_object_update(row, more) != 0) {
 		json_decref(row);
@@ -122,9 +123,10 @@ hop_row(const struct trace_hop *hop)
 {
 	return json_pack("{ss sI sI so ss ss so so so so so}", "kind", "hop", "record",
 	    (json_int_t)hop->record, "ref", (json_int_t)hop->ref, "time", control_time(hop->time_us), "what",
-	    type_name(hop->type), "outcome", control_outcome_name(hop->outcome), "where",
-	    control_text(hop->destination), "who", control_text(hop->who), "code", control_text(hop->code),
-	    "text", control_text(hop->text), "of", control_text(hop->what));
+	    hop->type == RECORD_ACCEPTED ? "replayed" : type_name(hop->type), "outcome",
+	    control_outcome_name(hop->outcome), "where", control_text(hop->destination), "who",
+	    control_text(hop->who), "code", control_text(hop->code), "text", control_text(hop->text), "of",
+	    control_text(hop->what));
 }
 
 static void
@@ -144,6 +146,8 @@ show_rows(
 			"media", control_text(d->media), "code", control_text(d->code), "system",
 			control_text(d->system), "size", (json_int_t)d->size));
 	}
+	if (message->replay)
+		control_row(request, hop_row(message->replay));
 	for (size_t i = 0; i < message->hop_count; i++)
 		control_row(request, hop_row(&message->hops[i]));
 }
@@ -165,7 +169,7 @@ show_work(struct control_request *request)
 	if (request->line.verb == CONTROL_SHOW)
 		show_rows(request, &message, record);
 	buffer_init(&why, 65536);
-	control_why_sentence(with, &message, record, journal_now(with->journal), &why, &well);
+	control_why_sentence(request, request->own, &message, record, &why, &well);
 	buffer_append_byte(&why, 0);
 	control_row(request,
 	    json_pack("{ssso}", "kind", "why", "text", control_text(why.len ? (const char *)why.data : "")));
@@ -196,6 +200,11 @@ control_show(struct control_request *request)
 {
 	if (request->line.content) {
 		control_content(request);
+		return;
+	}
+	request->own = arena_calloc(&request->arena, 1, sizeof(struct control_lives));
+	if (!request->own || control_lives_take(request, request->own) != 0) {
+		control_fail_errno(request, "show", ENOMEM);
 		return;
 	}
 	/* What is committed now is what the asker may know of: the answer is not older (bounded). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `status`, `peers`, `certs` and `events`: how the broker is now. */
+/* `status`, `peers` and `events`: how the broker is now. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,27 +7,15 @@
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
-#include "broker/doors/control_request.h"
+#include "broker/doors/control_live.h"
 
 #define LAG_ALERT     10000 /* records the view may be behind before `status` says so */
 #define LOG_DROPPED_S 3600
-
-static const int certificate_days[] = { 1, 7, 14, 30, 60 };
 
 static int64_t
 days_left(const struct tls_identity *identity)
 {
 	return tls_identity_days(identity, (int64_t)(clock_wall_us() / 1000000));
-}
-
-/* The narrowest of the warning periods it is in, days; 0: in none. An expired one is in the narrowest. */
-static int
-within(int64_t days)
-{
-	for (size_t i = 0; i < sizeof(certificate_days) / sizeof(certificate_days[0]); i++)
-		if (days <= certificate_days[i])
-			return certificate_days[i];
-	return 0;
 }
 
 static json_t *
@@ -96,6 +84,48 @@ add_peer_certificates(struct control_request *request, json_t *row)
 	}
 }
 
+/* Revocation that nobody keeps up closes the door on everybody: to be told long before. */
+static void
+add_revocation(struct control_request *request, json_t *row)
+{
+	int64_t now_s = (int64_t)(clock_wall_us() / 1000000);
+	struct tls_crl_status status;
+	char text[420];
+
+	if (!request->with->tls)
+		return;
+	tls_crl_status(request->with->tls, now_s, &status);
+	if (status.closed)
+		snprintf(text, sizeof(text),
+		    "the revocation list of %s is too old: its certificates are refused; get a new one, "
+		    "liaison "
+		    "reload",
+		    status.issuer);
+	else if (status.stale)
+		snprintf(text, sizeof(text),
+		    "the revocation list of %s is past its next update: from %lld h on its certificates are "
+		    "refused; get a new one, liaison reload",
+		    status.issuer, (long long)((status.next_update + TLS_CRL_GRACE_S - now_s) / 3600));
+	if (status.stale || status.closed)
+		alert(row, text);
+}
+
+static void
+add_silent(struct control_request *request, json_t *row)
+{
+	char text[160];
+
+	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
+		const struct peer *peer = peers_at(request->with->peers, i);
+
+		if (!peer->silence.down)
+			continue;
+		snprintf(text, sizeof(text), "%s is silent for %llu min: call the partner",
+		    peer->config->name, (unsigned long long)((clock_mono_us() - peer->heard_us) / 60000000));
+		alert(row, text);
+	}
+}
+
 static void
 add_log(json_t *row)
 {
@@ -103,24 +133,53 @@ add_log(json_t *row)
 		alert(row, "log lines were dropped within the last hour: look at the disk of the log");
 }
 
+/* Held ones are told, too: a hold outlives the reason it was made for. */
 static void
+add_destination_alert(json_t *row, const struct control_live *live)
+{
+	char text[400];
+
+	if (live->hold_record)
+		snprintf(text, sizeof(text), "%s is held, %llu waiting: liaison queue tells by whom and why",
+		    live->name, (unsigned long long)live->waiting);
+	else if (live->dialled && live->state.tries)
+		snprintf(text, sizeof(text), "%s does not take messages, %llu waiting: %s", live->name,
+		    (unsigned long long)live->waiting, live->state.error);
+	else
+		return;
+	alert(row, text);
+}
+
+/* 0 or -ENOMEM. */
+static int
 add_queues(struct control_request *request, json_t *row)
 {
-	const struct config *config = request->with->config;
-	uint64_t waiting = 0, oldest = 0, now = journal_now(request->with->journal);
+	uint64_t waiting = 0, oldest = 0;
+	size_t dialled = 0, down = 0, held = 0, configured = request->with->config->destination_count;
+	struct control_lives lives;
 
-	for (size_t i = 0; i < config->destination_count; i++) {
-		size_t number = core_number(request->with->core, config->destinations[i].name);
-		uint64_t then = core_oldest_us(request->with->core, number);
+	if (control_lives_take(request, &lives) != 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < configured; i++) {
+		const struct control_live *live = &lives.list[i];
 
-		waiting += core_waiting_count(request->with->core, number);
-		if (then && (!oldest || then < oldest))
-			oldest = then;
+		waiting += live->waiting;
+		if (live->oldest_us && (!oldest || live->oldest_us < oldest))
+			oldest = live->oldest_us;
+		dialled += live->destination->kind != DESTINATION_INBOX;
+		held += live->hold_record != 0;
+		down += !live->hold_record && live->dialled && live->state.tries;
+		add_destination_alert(row, live);
 	}
 	json_object_set_new(row, "waiting", json_integer((json_int_t)waiting));
-	json_object_set_new(row, "destinations", json_integer((json_int_t)config->destination_count));
+	json_object_set_new(row, "destinations", json_integer((json_int_t)configured));
+	json_object_set_new(row, "dialled", json_integer((json_int_t)dialled));
+	json_object_set_new(row, "down", json_integer((json_int_t)down));
+	json_object_set_new(row, "held", json_integer((json_int_t)held));
 	json_object_set_new(row, "oldest_s",
-	    oldest ? json_integer((json_int_t)(now > oldest ? (now - oldest) / 1000000 : 0)) : json_null());
+	    oldest ? json_integer((json_int_t)(lives.now_us > oldest ? (lives.now_us - oldest) / 1000000 : 0))
+		   : json_null());
+	return 0;
 }
 
 static void
@@ -201,11 +260,19 @@ control_status(struct control_request *request)
 		control_fail_errno(request, "status", ENOMEM);
 		return;
 	}
-	add_queues(request, row);
+	if (add_queues(request, row) != 0) {
+		json_decref(row);
+		control_fail_errno(request, "status", ENOMEM);
+		return;
+	}
 	add_peers(request, row);
 	add_certificate(request, row);
 	add_peer_certificates(request, row);
+	add_revocation(request, row);
+	add_silent(request, row);
 	add_log(row);
+	if (s.orphaned)
+		alert(row, "items wait for destinations that are not configured: liaison queue names them");
 	if (s.parked)
 		alert(row, "messages are parked: no route wants them (liaison queue parked)");
 	if (s.stopping)
@@ -238,43 +305,6 @@ control_peers(struct control_request *request)
 				 "duplicates", counted(peer->duplicates), "same_id", counted(peer->same_id)));
 	}
 	control_ok(request, NULL);
-}
-
-static json_t *
-certificate_row(const char *whose, const struct tls_identity *identity, uint64_t seen_us)
-{
-	int64_t days = days_left(identity);
-
-	return json_pack("{ss so so so so so so so sI si sb}", "kind", "certificate", "whose",
-	    control_text(whose), "subject", control_text(identity->subject), "issuer",
-	    control_text(identity->issuer), "serial", control_text(identity->serial), "not_before",
-	    control_time((uint64_t)identity->not_before * 1000000), "not_after",
-	    control_time((uint64_t)identity->not_after * 1000000), "last_seen", control_time(seen_us), "days",
-	    (json_int_t)days, "within", within(days), "expired", (int)(days < 0));
-}
-
-void
-control_certs(struct control_request *request)
-{
-	bool well = true;
-
-	/* Ours is the one that links are given, not what lies on disk. */
-	if (request->with->tls) {
-		control_row(request, certificate_row("broker", tls_own(request->with->tls), 0));
-		well = days_left(tls_own(request->with->tls)) > PEERS_OWN_SOON;
-	}
-	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
-		const struct peer *peer = peers_at(request->with->peers, i);
-
-		if (!peer->last_seen_us) {
-			control_row(request, json_pack("{ss so so}", "kind", "certificate", "whose",
-						 control_text(peer->config->name), "last_seen", json_null()));
-			continue;
-		}
-		control_row(request, certificate_row(peer->config->name, &peer->last, peer->last_seen_us));
-		well = well && days_left(&peer->last) > PEERS_OWN_SOON;
-	}
-	control_ok(request, json_pack("{sb}", "well", (int)well));
 }
 
 void

@@ -22,6 +22,22 @@ check_text(const char *text)
 			abort();
 }
 
+static void
+check_ids(const struct control_line *line)
+{
+	uint64_t before = 0;
+
+	if (line->id_count > CONTROL_IDS_MAX)
+		abort();
+	for (size_t i = 0; i < line->id_count; i++) {
+		uint64_t id = control_line_id(line, i);
+
+		if (id <= before || id > UINT64_C(1) << 53)
+			abort();
+		before = id;
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -40,6 +56,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (line.content && !line.reason[0])
 		abort();
+	if (line.yes && !line.reason[0])
+		abort();
+	if (line.verb == CONTROL_HOLD && (!line.reason[0] || !line.destination[0]))
+		abort();
+	if (line.verb == CONTROL_DROP && (!line.id_count || !line.destination[0]))
+		abort();
+	if (line.verb == CONTROL_REPLAY && (line.id_count > 0) + (line.since > 0) + line.dead != 1)
+		abort();
+	check_ids(&line);
+	check_text(line.to);
 	check_text(line.reason);
 	check_text(line.peer);
 	check_text(line.control);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "broker/doors/control_line.h"
+#include "codecs/buffer.h"
 
 static void
 test_vectors(void **state)
@@ -45,7 +46,7 @@ test_vectors(void **state)
 		refused += !good;
 	}
 	closedir(directory);
-	assert_true(taken >= 3 && refused >= 5);
+	assert_true(taken >= 12 && refused >= 24);
 }
 
 static void
@@ -72,6 +73,67 @@ test_arguments_arrive(void **state)
 }
 
 static void
+test_an_act_arrives(void **state)
+{
+	static const char text[] =
+	    "{\"command\":\"replay\",\"since\":1795000000,\"until\":1795003600,\"peer\":\"chu\","
+	    "\"type\":\"ORU^R01\",\"destination\":\"chu-lyon\",\"to\":\"dmp\",\"after\":7,"
+	    "\"last\":99,\"reason\":\"ticket 42\",\"yes\":true}";
+	char problem[CONTROL_PROBLEM_MAX];
+	struct control_line line;
+
+	(void)state;
+	assert_true(control_line_parse(&line, span_str(text), problem));
+	assert_int_equal(line.verb, CONTROL_REPLAY);
+	assert_int_equal(line.since, 1795000000);
+	assert_int_equal(line.until, 1795003600);
+	assert_string_equal(line.destination, "chu-lyon");
+	assert_string_equal(line.to, "dmp");
+	assert_int_equal(line.after, 7);
+	assert_int_equal(line.last, 99);
+	assert_string_equal(line.reason, "ticket 42");
+	assert_true(line.yes);
+	assert_false(line.dead);
+	assert_int_equal(line.id_count, 0);
+	control_line_fini(&line);
+	assert_true(control_line_parse(
+	    &line, span_str("{\"command\":\"drop\",\"ids\":[3,4711],\"destination\":\"a\"}"), problem));
+	assert_int_equal(line.id_count, 2);
+	assert_int_equal(control_line_id(&line, 0), 3);
+	assert_int_equal(control_line_id(&line, 1), 4711);
+	assert_false(line.yes);
+	control_line_fini(&line);
+}
+
+/* A thousand ids are a list, one more is none. */
+static void
+test_as_many_ids_as_a_line_takes(void **state)
+{
+	char problem[CONTROL_PROBLEM_MAX];
+	struct control_line line;
+	struct buffer text;
+
+	(void)state;
+	for (size_t count = CONTROL_IDS_MAX; count <= CONTROL_IDS_MAX + 1; count++) {
+		buffer_init(&text, CONTROL_LINE_MAX);
+		buffer_append_str(&text, "{\"command\":\"drop\",\"destination\":\"a\",\"ids\":[");
+		for (size_t i = 0; i < count; i++)
+			buffer_printf(&text, "%s%llu", i ? "," : "", 9007199254730000ull + i);
+		buffer_append_str(&text, "]}");
+		assert_false(buffer_failed(&text));
+		assert_int_equal(
+		    control_line_parse(&line, buffer_span(&text), problem), count == CONTROL_IDS_MAX);
+		if (count == CONTROL_IDS_MAX) {
+			assert_int_equal(line.id_count, count);
+			control_line_fini(&line);
+		} else {
+			assert_non_null(strstr(problem, "1 to 1000 ids"));
+		}
+		buffer_fini(&text);
+	}
+}
+
+static void
 test_deep_and_long_lines_are_refused(void **state)
 {
 	static char text[CONTROL_LINE_MAX + 2];
@@ -91,6 +153,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_arguments_arrive),
+		cmocka_unit_test(test_an_act_arrives),
+		cmocka_unit_test(test_as_many_ids_as_a_line_takes),
 		cmocka_unit_test(test_deep_and_long_lines_are_refused),
 	};
 

@@ -164,7 +164,7 @@ def test_queue_and_search_find_it(lasting, authority):
     overview = lasting.liaison("queue")
     assert overview.returncode == 0
     row = next(line for line in overview.stdout.splitlines() if line.startswith("ehpad"))
-    assert row.split()[2] == "1"
+    assert row.split()[3] == "1"
     one = lasting.liaison("queue", "ehpad").stdout.splitlines()
     assert one[1].split()[0] == str(seq) and control in one[1]
     assert str(seq) in lasting.liaison("search", "--control", control, "--peer", "chu", "--type", "ADT^A01").stdout
@@ -353,7 +353,7 @@ def test_send_says_why_it_could_not(lasting, authority, tmp_path):
     (["tail", "--since", "yesterday"], '--since does not take "yesterday"'),
     (["search", "--since", "yesterday", "--peer", "chu"], '--since does not take "yesterday"'),
     (["queue", "parked", "--limit", "few"], '--limit does not take "few"'),
-    (["queue", "--limit", "3"], "--after and --limit go with a DESTINATION"),
+    (["queue", "--limit", "3"], "--after, --limit and --dead go with a DESTINATION"),
     (["show", "DEMO-1"], '"DEMO-1" is no id of ours'),
     (["why", "DEMO-1"], "liaison search --control ID"),
     (["show", "1", "--document", "first"], '--document does not take "first"'),
