@@ -4,7 +4,7 @@
 _liaison()
 {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= i
-	local commands="status tail queue search show why peers certs check rebuild events send pull"
+	local commands="status tail queue search show why peers certs check reload hold release drop replay rebuild events send pull"
 	local shared="--config --socket --json --help" options=
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -34,10 +34,13 @@ _liaison()
 	case $command in
 	"") options=$commands ;;
 	tail) options="--follow --lines --peer --id --errors --since" ;;
-	queue) options="--after --limit parked" ;;
+	queue) options="--after --limit --dead parked" ;;
 	search) options="--control --peer --type --since --refused --before --limit" ;;
 	show) options="--content --document --reason" ;;
-	rebuild) options="--reason" ;;
+	peers) options="test" ;;
+	rebuild | hold | release) options="--reason" ;;
+	drop) options="--at --reason --yes" ;;
+	replay) options="--since --until --from --type --at --dead --to --reason --yes" ;;
 	send)
 		options="--to --cert --key --ca --server-name --segment-end --pipeline --timeout --raw"
 		[[ $current == -* ]] || COMPREPLY=($(compgen -f -- "$current"))
