@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is there, as the log tells it: few lines, whatever a partner does."""
+from liaison_harness import destination as does
 from liaison_harness.broker import wait_until
+from liaison_harness.destination import Destination
 from liaison_harness.hl7 import message
 
 
@@ -38,3 +40,34 @@ def test_a_peer_that_falls_silent(brokers, configuration, authority):
     assert client.ask(message("B")).code == "AA"
     broker.wait_metric(0, "liaison_peer_silent", peer="chu")
     assert len(broker.log("peer-heard")) == 1
+
+
+def test_a_destination_that_comes_and_goes(brokers, configuration, authority):
+    """Each message is lost with its connection, twice, and then taken: it is down and up hundreds of times, which makes three lines.
+
+    The first loss is none: the connection had carried something, and the next one is dialled at once.
+    """
+    count = 250
+    lab = Destination(authority).start()
+    lab.next(*[does.reset, does.reset, does.accept] * count)
+    configuration.destination("lab", lab.port, retry_first="10ms", retry_longest="10ms")
+    configuration.routes[0]["to"] = ["lab"]
+    broker = brokers(configuration).start()
+    client = broker.mllp(authority.chu)
+    try:
+        for n in range(count):
+            assert client.ask(message(f"M{n}")).code == "AA"
+        wait_until(lambda: len(broker.log("delivered", destination="lab")) == count, 60, "the delivery of all")
+        assert lab.controls == [f"M{n // 3}" for n in range(3 * count)]
+        changes = broker.metric("liaison_destination_changes_total", destination="lab")
+        assert changes == 2 * count
+        assert broker.metric("liaison_dialled_total", destination="lab") >= count
+        broker.wait_log("flapping", destination="lab", changes="3", now="down")
+        told = [line.event for line in broker.log()]
+        assert told.count("destination-down") == told.count("destination-up") == told.count("flapping") == 1
+        assert told.count("dialled") <= 22 and told.count("disconnected") <= 24, (told.count("dialled"), told.count("disconnected"))
+        # what is told of each message stays
+        assert told.count("received") == told.count("routed") == told.count("delivered") == count
+        broker.stop()
+    finally:
+        lab.stop()
