@@ -112,31 +112,41 @@ tell_destination(struct seen_entry *entry, int64_t now_s)
 }
 
 static void
+tell_list(const struct tls_crl *crl, int64_t now_s)
+{
+	bool closed = now_s > crl->next_update + TLS_CRL_GRACE_S;
+	struct log_line line;
+
+	log_begin(&line, closed ? EVENT_CRL_CLOSED : EVENT_CRL_STALE);
+	log_text(&line, "issuer", crl->issuer);
+	log_time(&line, "next_update", crl->next_update);
+	log_time(&line, "closes", crl->next_update + TLS_CRL_GRACE_S);
+	log_commit(&line);
+}
+
+static void
 tell_lists(struct ends *ends, const struct tls_context *context, int64_t now_s)
 {
 	struct tls_crl_status status;
-	struct log_line line;
-	bool again;
+	size_t stale = 0, closed = 0;
+	struct tls_crl crl;
 
 	tls_crl_status(context, now_s, &status);
 	if (status.count)
 		metric_set(metric_series(METRIC_CRL_NEXT_UPDATE, NULL), status.next_update);
-	if (!status.stale) {
-		ends->stale_told_s = 0;
-		ends->closed = false;
-		return;
+	for (size_t i = 0; status.stale && tls_crl_at(context, i, &crl); i++) {
+		stale += now_s > crl.next_update;
+		closed += now_s > crl.next_update + TLS_CRL_GRACE_S;
 	}
-	again = ends->stale_told_s == 0 || now_s >= ends->stale_told_s + ENDS_AGAIN_S ||
-		now_s < ends->stale_told_s;
-	if (!again && ends->closed == status.closed)
+	if (stale == ends->stale && closed == ends->closed && now_s >= ends->stale_told_s &&
+	    now_s < ends->stale_told_s + ENDS_AGAIN_S)
 		return;
+	ends->stale = stale;
+	ends->closed = closed;
 	ends->stale_told_s = now_s;
-	ends->closed = status.closed;
-	log_begin(&line, status.closed ? EVENT_CRL_CLOSED : EVENT_CRL_STALE);
-	log_text(&line, "issuer", status.issuer);
-	log_time(&line, "next_update", status.next_update);
-	log_time(&line, "closes", status.next_update + TLS_CRL_GRACE_S);
-	log_commit(&line);
+	for (size_t i = 0; stale && tls_crl_at(context, i, &crl); i++)
+		if (now_s > crl.next_update)
+			tell_list(&crl, now_s);
 }
 
 void

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "broker/net/tls.h"
@@ -47,8 +48,8 @@ bool ends_due(struct ends_told *told, const struct tls_identity *identity, int64
 /* What there is to tell beside what peers and destinations remember themselves. All zero at the start. */
 struct ends {
 	struct ends_told own;
-	int64_t stale_told_s; /* when a stale list was told of last; 0: not since it is stale */
-	bool closed;
+	int64_t stale_told_s; /* when the lists were looked at for telling last */
+	size_t stale, closed; /* lists that were told of then */
 };
 
 /*

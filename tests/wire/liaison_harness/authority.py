@@ -49,25 +49,29 @@ class Identity:
 
 
 class Authority:
-    def __init__(self, folder, name="Liaison test authority"):
+    """Makes certificates. ``above``: who vouches for it; itself, unless said."""
+
+    def __init__(self, folder, name="Liaison test authority", above=None, since=-HOUR, until=24 * HOUR, key=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
         self.name = name_of(name)
+        self.above = above
         now = datetime.datetime.utcnow()
         certificate = (x509.CertificateBuilder()
-                       .subject_name(self.name).issuer_name(self.name).public_key(self.key.public_key())
+                       .subject_name(self.name).issuer_name(above.name if above else self.name).public_key(self.key.public_key())
                        .serial_number(x509.random_serial_number())
-                       .not_valid_before(now - HOUR).not_valid_after(now + 24 * HOUR)
+                       .not_valid_before(now + since).not_valid_after(now + until)
                        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
                        .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), critical=True)
-                       .sign(self.key, hashes.SHA256()))
+                       .sign(above.key if above else self.key, hashes.SHA256()))
         self.identity = Identity(self.folder, "ca", certificate, self.key)
         self.pem = self.identity.pem
 
     def issue(self, name, *, organisation="Liaison test", usage=CLIENT, since=-HOUR, until=12 * HOUR, dns=(), addresses=(), key=None,
-              file_name=None):
-        """A certificate for CN=name; ``since`` and ``until`` from now. ``usage``: one, several in a tuple, or none. ``key``: one that is there already (hundreds are wanted)."""
+              file_name=None, digest=hashes.SHA256(), more=()):
+        """A certificate for CN=name; ``since`` and ``until`` from now. ``usage``: one, several in a tuple, or none. ``key``: one that is there
+        already (hundreds are wanted); ``more``: extensions, not critical."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.utcnow()
         builder = (x509.CertificateBuilder()
@@ -81,4 +85,15 @@ class Authority:
         others = [x509.DNSName(one) for one in dns] + [x509.IPAddress(one) for one in addresses]
         if others:
             builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
-        return Identity(self.folder, file_name or name, builder.sign(self.key, hashes.SHA256()), key)
+        for extension in more:
+            builder = builder.add_extension(extension, critical=False)
+        return Identity(self.folder, file_name or name, builder.sign(self.key, digest), key)
+
+    def crl(self, *revoked, since=-HOUR, until=24 * HOUR):
+        """A revocation list in PEM; ``revoked``: identities of ours."""
+        now = datetime.datetime.utcnow()
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.name).last_update(now + since).next_update(now + until)
+        for one in revoked:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number).revocation_date(now - HOUR).build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
