@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every certificate that must be refused is, inwards and outwards, each with its own reason in the log; and those that live, live."""
 import datetime
+import re
 import ssl
 import subprocess
 import time
@@ -253,10 +254,8 @@ def test_refused_outwards(outward, row):
     make, reason = OUTWARDS[row]
     lab, broker = start(make(world))
     line = broker.wait_log("destination-down", destination="lab")
-    assert line["reason"].endswith(reason), line
+    assert line.level == "error" and re.search(f": {reason}(;|$)", line["reason"]), line
     assert broker.metric("liaison_dials_failed_total", reason=reason) >= 1
-    told = broker.liaison("peers", "test", "lab")
-    assert told.returncode == 1 and f"WRONG: certificate 1: {reason}" in told.stdout.replace("certificate 2", "certificate 1")
     assert lab.messages == []
 
 
@@ -264,5 +263,4 @@ def test_sent_outwards(outward):
     world, start = outward
     lab, broker = start(world.between.issue("lab", usage=SERVER, dns=["localhost"]))
     wait_until(lambda: lab.messages, what="a message")
-    told = broker.liaison("peers", "test", "lab")
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert not broker.log("destination-down")
