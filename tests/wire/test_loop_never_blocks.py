@@ -9,14 +9,17 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 
 import pytest
 
 from liaison_harness import BUILD, LIAISOND, SOURCE
-from liaison_harness.broker import wait_until
+from liaison_harness.broker import free_port, wait_until
 from liaison_harness.hl7 import message
+from liaison_harness.mllp import frame
+from liaison_harness.road import QUICK
 
 SHIM = BUILD / "tests" / "shim" / "blocking.so"
 MEBI = 1 << 20
@@ -112,6 +115,34 @@ def test_a_day_of_a_reader(watched, authority):
     assert reader.ack("ehpad", accepted=done[:100], rejected=[{"seq": one, "code": "unknown-patient", "text": "no such person here"} for one in done[100:103]]).status == 200
     assert reader.ack("ehpad", accepted=done[:10]).status == 200
     assert reader.inboxes().status == 200
+
+
+@pytest.fixture
+def destinations(configuration, lab):
+    """One that takes everything, one where nobody listens, one of another name than its certificate's, one that no name server knows."""
+    configuration.destination("lab", lab.port, **QUICK)
+    configuration.destination("closed", free_port(), **QUICK)
+    configuration.destination("misnamed", lab.port, server_name="other.example.org", **QUICK)
+    configuration.destination("nowhere", 2575, **QUICK)
+    configuration.destinations[-1]["address"] = "nowhere.invalid:2575"
+    configuration.listeners.append({"name": "plain", "protocol": "mllp", "address": "127.0.0.1", "port": 0, "plain": "chu"})
+    configuration.routes[0]["to"] = ["ehpad", "lab", "closed", "misnamed", "nowhere"]
+
+
+@pytest.mark.usefixtures("destinations")
+def test_destinations_are_dialled(watched, authority, lab):
+    push(watched, authority, 40)
+    push(watched, authority, 2, filler=2 * MEBI)
+    with socket.create_connection(("127.0.0.1", watched.ports["plain"])) as plain:
+        plain.sendall(frame(message()))
+        assert plain.recv(10000)
+    wait_until(lambda: watched.metric("liaison_delivered_total", destination="lab") == 43, 30)
+    for reason in ("connection refused", "wrong host name"):
+        wait_until(lambda: watched.metric("liaison_dials_failed_total", reason=reason) > 1, 30)
+    wait_until(lambda: any(name.startswith("liaison_dials_failed_total") and "name" in name for name in watched.metrics()), 30)
+    lab.cut()
+    push(watched, authority, 5)
+    wait_until(lambda: watched.metric("liaison_delivered_total", destination="lab") == 48, 30)
 
 
 def test_an_operator_looks(watched, authority):
