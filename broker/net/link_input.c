@@ -80,7 +80,7 @@ link_read(struct link *link)
 		}
 		if (handler->before_input) {
 			handler->before_input(link->arg);
-			if (link->paused)
+			if (link->paused || link->state != LINK_OPEN)
 				break;
 		}
 		n = gather(link, scratch, &why);

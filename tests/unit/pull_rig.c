@@ -190,13 +190,14 @@ struct config config = {
 	.peer_count = 1,
 };
 struct slots slots;
+struct budget budget;
 struct pull_door *door;
 struct link link_;
 
 int
 rig_setup(void **state)
 {
-	struct door_context context = { .config = &config, .slots = &slots };
+	struct door_context context = { .config = &config, .slots = &slots, .budget = &budget };
 
 	(void)state;
 	make_records();
@@ -211,6 +212,7 @@ rig_setup(void **state)
 	waiting_count[0] = 2;
 	waiting_count[1] = 0;
 	slots_init(&slots, 1);
+	budget_init(&budget, 64 << 20, NULL, NULL); /* nobody waits: what there is no room for is refused */
 	config.limits.large_size = 1 << 16;
 	assert_int_equal(pull_door_new(&door, &context, "pull"), 0);
 	assert_true(fake_link_open(&link_, &pull_handler, door, &peer));
@@ -225,6 +227,7 @@ rig_teardown(void **state)
 	fake_workers_run();
 	assert_int_equal(watches, 0);
 	assert_int_equal(slots.used, 0);
+	assert_int_equal(budget.used, 0); /* whatever happened, nothing is left in the account */
 	pull_door_free(door);
 	buffer_fini(&facts_bytes);
 	buffer_fini(&decision_bytes[0]);

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "broker/base/budget.h"
 #include "broker/core/core.h"
 #include "broker/doors/pull.h"
 #include "broker/doors/slots.h"
@@ -55,6 +56,7 @@ extern struct config_peer peer_config;
 extern struct peer peer;
 extern struct config config;
 extern struct slots slots;
+extern struct budget budget;
 extern struct pull_door *door;
 extern struct link link_;
 

@@ -166,6 +166,33 @@ any_allocation_may_fail(void **state)
 	assert_true(failed > 50);
 }
 
+/* Past the ceiling of memory: told to come again, on a connection that goes on where all was read. */
+static void
+without_memory_requests_come_again_later(void **state)
+{
+	struct budget_seat other;
+	const char *sent;
+
+	(void)state;
+	budget_sit(&other, &budget, NULL);
+	budget_hold(&other, 64 << 20);
+	sent = rig_ask(GET("/v1/inboxes"));
+	starts(sent, "HTTP/1.1 503 ");
+	has(sent, "Retry-After: 5\r\n");
+	assert_false(link_.closing);
+	budget_hold(&other, 0);
+	starts(rig_ask(GET("/v1/inboxes")), "HTTP/1.1 200 ");
+	/* A body that there is no room for is not read on. */
+	fake_link_text(&link_,
+	    "POST /v1/inboxes/ehpad-a/ack HTTP/1.1\r\n" HOST "Content-Length: 2000\r\n\r\n{\"accepted\":");
+	assert_true(budget.used > 0);
+	budget_hold(&other, 64 << 20);
+	fake_link_text(&link_, "[1");
+	starts(fake_link_sent(&link_), "HTTP/1.1 503 ");
+	assert_true(link_.closing);
+	budget_leave(&other);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int
@@ -179,6 +206,7 @@ main(void)
 		T(a_client_that_waits_is_told_to_continue),
 		T(any_split_gives_the_same),
 		T(a_client_that_goes_leaves_nothing),
+		T(without_memory_requests_come_again_later),
 		T(any_allocation_may_fail),
 	};
 

@@ -128,6 +128,62 @@ resume(struct rig *rig, struct door *door)
 	link_resume(door->link);
 }
 
+/* Asked before it is read: while the door pauses then, not a byte comes. */
+static void
+gate_before(void *arg)
+{
+	struct side *side = arg;
+
+	if (side->door->obeyed)
+		return;
+	side->door->ended++;
+	link_pause(side->link);
+}
+
+static void
+gate_input(void *arg, struct span bytes)
+{
+	struct side *side = arg;
+
+	if (!side->door->obeyed)
+		side->door->full = true; /* input although paused */
+	side->door->received += bytes.len;
+}
+
+static const struct link_handler gated = {
+	.opened = echo_opened,
+	.before_input = gate_before,
+	.input = gate_input,
+	.closed = side_closed,
+};
+
+static void
+test_pause_before_reading(void **state)
+{
+	struct door door = { 0 };
+	struct rig rig;
+	SSL *client;
+
+	(void)state;
+	rig_init(&rig);
+	rig_start(&rig, &gated, &door);
+	client = rig_connect(&rig, &(struct client_options){ .certificate = &rig.client }, NULL);
+	assert_true(client_write(client, "hello", 5));
+	assert_true(wait_for(&door.ended, 1));
+	usleep(100000);
+	assert_int_equal(door.received, 0);
+	assert_int_equal(door.ended, 1); /* once: it is paused */
+	on_loop(&rig, &door, resume);
+	for (int i = 0; i < 1000 && door.received < 5; i++)
+		usleep(10000);
+	assert_int_equal(door.received, 5);
+	assert_false(door.full);
+	client_close(client);
+	assert_true(wait_for(&door.closed, 1));
+	rig_stop(&rig);
+	rig_fini(&rig);
+}
+
 static void
 test_pause_and_resume(void **state)
 {
@@ -458,6 +514,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pipelined_echo),
 		cmocka_unit_test(test_rude_ends),
+		cmocka_unit_test(test_pause_before_reading),
 		cmocka_unit_test(test_pause_and_resume),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_dropping_inside_callbacks),

@@ -393,7 +393,7 @@ def test_the_digest_of_all_that_came(roomy):
 # Crowds
 
 
-def test_a_thousand_unfinished_handshakes(hasty):
+def test_a_thousand_unfinished_handshakes(hasty, capsys):
     """Half of them say nothing, half begin: what each costs, that others are served, that all are gone in time."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4 * UNFINISHED), hard))
@@ -418,7 +418,9 @@ def test_a_thousand_unfinished_handshakes(hasty):
                 assert hasty.good.ask(message("GOOD" + control_id())).code == "AA"
                 slowest = max(slowest, time.monotonic() - asked)
             each = growth.most / UNFINISHED
-        assert each < 128 * 1024 * FACTOR
+        with capsys.disabled():
+            print(f"\nan unfinished handshake: {each / 1024:.0f} KiB{', sanitized' if SANITIZED else ''}")
+        assert each < 104 * 1024 * FACTOR
         assert slowest < 2
         wait_until(lambda: hasty.metric("liaison_connections", listener="mllp") == before, came + 10)
         assert hasty.metric("liaison_handshakes_refused_total", reason="timeout") >= UNFINISHED * 0.9
