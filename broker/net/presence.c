@@ -179,14 +179,14 @@ count_change(const struct destination *d)
 	metric_add(metric_series(METRIC_DESTINATION_CHANGES, d->name), 1);
 }
 
-void
+bool
 presence_down(struct presence *presence, const char *destination, const char *reason)
 {
 	struct destination *d = find_or_make(presence, destination);
 	enum changes_tell tell;
 
 	if (!d)
-		return; /* it will be tried again, and told then */
+		return true; /* it will be tried again, and told then */
 	(void)snprintf(d->reason, sizeof(d->reason), "%s", reason);
 	tell = changes_take(&d->changes, true, now(presence));
 	if (tell != CHANGES_SAME)
@@ -195,6 +195,7 @@ presence_down(struct presence *presence, const char *destination, const char *re
 		tell_down(presence, d);
 	else if (tell == CHANGES_FLAPPING)
 		tell_flapping("destination", d->name, &d->changes, "down");
+	return tell != CHANGES_DAMPED;
 }
 
 void

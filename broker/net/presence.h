@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,8 +36,9 @@ int presence_new(struct presence **presencep, const struct presence_options *opt
     __attribute__((warn_unused_result));
 void presence_free(struct presence *presence); /* NULL is harmless */
 
-/* ${destination} cannot be reached, or does not take messages, for ${reason}. Told once; afterwards only the reason is remembered. */
-void presence_down(struct presence *presence, const char *destination, const char *reason);
+/* ${destination} cannot be reached, or does not take messages, for ${reason}. Told once; afterwards only the reason is remembered. False when it
+ * comes and goes so often that nothing should be told of it: neither here nor by the caller. */
+bool presence_down(struct presence *presence, const char *destination, const char *reason);
 /* It takes messages. Nothing but a comparison of names when it was up. */
 void presence_up(struct presence *presence, const char *destination);
 /* It is no more of the configuration: nothing more is told of it. */

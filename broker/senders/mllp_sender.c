@@ -46,6 +46,7 @@ sender_failed(struct mllp_sender *sender)
 	uint64_t now_us = journal_time(sender),
 		 since_us = core_oldest_us(senders->options.core, sender->number);
 	uint64_t first = 0, pause_ms;
+	bool told = true;
 
 	if (since_us < sender->due_us)
 		since_us = sender->due_us;
@@ -58,12 +59,11 @@ sender_failed(struct mllp_sender *sender)
 	metric_add(sender->retries, 1);
 	metric_add(metric_series(METRIC_DESTINATION_FAILURES, sender->why), 1);
 	(void)core_waiting(senders->options.core, sender->number, 0, &first, 1);
-	if (!sender->down) {
-		sender->down = true;
-		tell_deferred(sender, first, pause_ms);
-	}
 	if (senders->options.presence)
-		presence_down(senders->options.presence, sender->name, sender->state.error);
+		told = presence_down(senders->options.presence, sender->name, sender->state.error);
+	if (!sender->down && told)
+		tell_deferred(sender, first, pause_ms);
+	sender->down = true;
 	sender_unload_all(sender);
 	sender->pausing = true;
 	loop_timer_arm(sender->pause, pause_ms);

@@ -66,6 +66,7 @@ def test_a_destination_that_comes_and_goes(brokers, configuration, authority):
         told = [line.event for line in broker.log()]
         assert told.count("destination-down") == told.count("destination-up") == told.count("flapping") == 1
         assert told.count("dialled") <= 22 and told.count("disconnected") <= 24, (told.count("dialled"), told.count("disconnected"))
+        assert told.count("delivery-deferred") == 2, "with the first, and with the one that made it flapping"
         # what is told of each message stays
         assert told.count("received") == told.count("routed") == told.count("delivered") == count
         broker.stop()
