@@ -12,6 +12,9 @@
 /* state, control, log, admin, unrouted, tls, journal, limits */
 void conf_read_plain(struct conf_reader *r, struct config *c);
 
+/* Of them, control alone. */
+void conf_read_control(struct conf_reader *r, struct config *c);
+
 void conf_read_establishments(struct conf_reader *r, struct config *c);
 
 /* With establishments known: production without revocation lists is an error unless it was asked for in so many words. */

@@ -145,11 +145,21 @@ conf_check_revocation(struct conf_reader *r, const struct config *c)
 }
 
 void
+conf_read_control(struct conf_reader *r, struct config *c)
+{
+	read_group(r, "control", control_keys, COUNT(control_keys), c);
+	if (c->socket && strlen(c->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		conf_error(r, conf_first(r, "control"),
+		    "control: socket \"%s\" is longer than the %zu bytes a socket's path may have", c->socket,
+		    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+}
+
+void
 conf_read_plain(struct conf_reader *r, struct config *c)
 {
 	for (size_t i = 0; i < COUNT(top_keys); i++)
 		conf_value(r, NULL, conf_top(r, top_keys[i].name), "top", &top_keys[i], c);
-	read_group(r, "control", control_keys, COUNT(control_keys), c);
+	conf_read_control(r, c);
 	read_group(r, "log", log_keys, COUNT(log_keys), c);
 	read_group(r, "admin", admin_keys, COUNT(admin_keys), c);
 	read_tls(r, &c->tls);
@@ -162,8 +172,4 @@ conf_read_plain(struct conf_reader *r, struct config *c)
 		    "control, meant is "
 		    "\"127.0.0.1\" or \"::1\"",
 		    c->admin_address);
-	if (c->socket && strlen(c->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		conf_error(r, conf_first(r, "control"),
-		    "control: socket \"%s\" is longer than the %zu bytes a socket's path may have", c->socket,
-		    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 }

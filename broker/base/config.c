@@ -260,7 +260,8 @@ read_parts(struct conf_reader *r, struct config *c)
 }
 
 static int
-load(struct conf_reader *r, const char *path, struct config *c)
+load(struct conf_reader *r, const char *path, struct config *c,
+    void (*parts)(struct conf_reader *r, struct config *c))
 {
 	int error = list_files(r, path);
 
@@ -268,7 +269,7 @@ load(struct conf_reader *r, const char *path, struct config *c)
 		error = read_file(r, &r->files[i]);
 	/* of a file that could not be parsed every reference would be missing: nothing more is told then */
 	if (error == 0 && !r->invalid)
-		read_parts(r, c);
+		parts(r, c);
 	for (size_t i = 0; i < r->file_count; i++)
 		config_destroy(&r->files[i].config);
 	if (error == 0)
@@ -278,8 +279,9 @@ load(struct conf_reader *r, const char *path, struct config *c)
 	return error;
 }
 
-int
-config_load(const char *path, struct config **configp, struct buffer *errors)
+static int
+load_parts(const char *path, struct config **configp, struct buffer *errors,
+    void (*parts)(struct conf_reader *r, struct config *c))
 {
 	struct config_loaded *loaded = calloc(1, sizeof(*loaded));
 	struct conf_reader reader = { .errors = errors };
@@ -292,13 +294,25 @@ config_load(const char *path, struct config **configp, struct buffer *errors)
 	loaded->holds = 1;
 	loaded->config.loaded = loaded;
 	reader.arena = &loaded->arena;
-	error = load(&reader, path, &loaded->config);
+	error = load(&reader, path, &loaded->config, parts);
 	if (error) {
 		config_release(&loaded->config);
 		return error;
 	}
 	*configp = &loaded->config;
 	return 0;
+}
+
+int
+config_load(const char *path, struct config **configp, struct buffer *errors)
+{
+	return load_parts(path, configp, errors, read_parts);
+}
+
+int
+config_load_control(const char *path, struct config **configp, struct buffer *errors)
+{
+	return load_parts(path, configp, errors, conf_read_control);
 }
 
 const struct config *

@@ -237,6 +237,13 @@ enum {
 int config_load(const char *path, struct config **configp, struct buffer *errors)
     __attribute__((warn_unused_result));
 
+/*
+ * Like config_load, but only ${socket} and ${socket_group} are read and all else is empty and unchecked: a mistake elsewhere does not keep an
+ * operator from the broker that runs.
+ */
+int config_load_control(const char *path, struct config **configp, struct buffer *errors)
+    __attribute__((warn_unused_result));
+
 /* What only the disk can tell: keys readable by their owner alone, files present, state directory usable. Appends like config_load. */
 int config_check_files(const struct config *config, struct buffer *errors)
     __attribute__((warn_unused_result));

@@ -38,12 +38,13 @@ configured_socket(const struct cli *cli)
 	if (!cli->config && access(file, R_OK) != 0)
 		return strdup(DEFAULT_SOCKET);
 	buffer_init(&errors, (size_t)1 << 20);
-	r = config_load(file, &config, &errors);
+	r = config_load_control(file, &config, &errors);
 	if (r == 0) {
 		path = strdup(config->socket);
 		config_release(config);
 	} else if (errors.len) {
 		fwrite(errors.data, 1, errors.len, stderr);
+		cli_fail(cli, 0, "the broker's socket cannot be read from there; --socket PATH names it");
 	} else {
 		cli_fail(cli, 0, "%s: %s", file, strerror(r < 0 ? -r : EINVAL));
 	}

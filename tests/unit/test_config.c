@@ -77,6 +77,26 @@ test_good(void **state)
 	config_release(NULL);
 }
 
+/* The way to the broker is found however wrong the rest is, as long as it can be parsed. */
+static void
+test_control(void **state)
+{
+	struct config *c;
+
+	(void)state;
+	conf_write_file(conf_path, "control = { socket = \"c.sock\"; };\nstate = 5;\nbogus = 1;\n");
+	assert_int_equal(conf_load(&c), CONFIG_INVALID);
+	buffer_reset(&conf_errors);
+	assert_int_equal(config_load_control(conf_path, &c, &conf_errors), 0);
+	assert_string_equal(strrchr(c->socket, '/'), "/c.sock");
+	assert_null(c->state);
+	config_release(c);
+	conf_write_file(conf_path, "control = { sock = \"c.sock\"; };\n");
+	assert_int_equal(config_load_control(conf_path, &c, &conf_errors), CONFIG_INVALID);
+	conf_write_file(conf_path, "control = = ;\n");
+	assert_int_equal(config_load_control(conf_path, &c, &conf_errors), CONFIG_INVALID);
+}
+
 /* It lives until the last who holds it lets go; one that was not loaded is nobody's to free. */
 static void
 test_holds(void **state)
@@ -383,6 +403,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_holds),
 
 		cmocka_unit_test(test_scan),

@@ -49,10 +49,14 @@ class Broker:
         self.starts = 0
         (self.folder / "state").mkdir(mode=0o700)
 
-    def start(self):
+    def write(self):
+        """The configuration as it is now, to its file."""
         tls = {"certificate": str(self.server.pem), "key": str(self.server.key_file), "authorities": str(self.authority.pem)}
-        self.admin_port = free_port()
         self.file.write_text(self.configuration.render(self.folder, tls, self.admin_port))
+
+    def start(self):
+        self.admin_port = free_port()
+        self.write()
         before = len(self.log())
         self.starts += 1
         self.stderr = self.folder / f"stderr.{self.starts}"
@@ -64,9 +68,33 @@ class Broker:
                 raise AssertionError(f"liaisond ended with {self.process.returncode}:\n{self.stderr.read_text()}\n{self.log_text()}")
             return any(line.event == "ready" for line in self.log()[before:])
         wait_until(ready, START_SECONDS, "ready")
-        self.ports = {line["listener"]: int(line["port"]) for line in self.log()[before:]
-                      if line.event == "listening" and line.get("port")}
+        self.ports = {}
+        self.learn_ports(before)
         return self
+
+    def learn_ports(self, before=0):
+        """Those of the listeners that the log tells of from line ``before`` on."""
+        self.ports |= {line["listener"]: int(line["port"]) for line in self.log()[before:]
+                       if line.event == "listening" and line.get("port")}
+
+    def reload(self):
+        """Write the configuration and have it loaded: the event's line. An assertion fails when it is refused."""
+        self.write()
+        before = len(self.log())
+        done = self.liaison("reload")
+        assert done.returncode == 0, done
+        told = wait_until(lambda: [line for line in self.log()[before:] if line.event == "reloaded"], what="reloaded")
+        self.learn_ports(before)
+        return told[-1]
+
+    def refused(self):
+        """Have the configuration loaded as it lies there: what is said of why it is not."""
+        before = len(self.log())
+        done = self.liaison("--socket", self.folder / "control.sock", "reload")
+        assert done.returncode != 0, done
+        told = wait_until(lambda: [line for line in self.log()[before:] if line.event == "reload-refused"], what="reload-refused")
+        assert told[-1]["why"] and told[-1].level == "error"
+        return done.stdout + done.stderr
 
     # The log
 
