@@ -7,6 +7,9 @@ inboxes meanwhile and keeps what it took. At the end both inboxes are read throu
 checker.py, a program of its own. Beyond what the checker promises, no message may have arrived twice, nothing that was taken may come back,
 the journal must pass `liaison check` after every start, and quarantine/ may hold torn tails only.
 
+With --destinations everything also goes to two destinations that are dialled, with windows of 1 and 16, whose receivers answer wrongly now and then
+and whose connections are cut; what they saw and said is held against the inbox's order by receipts.py.
+
 Exit status: 0 every promise held, 1 one did not, 2 usage.
 """
 import argparse
@@ -25,6 +28,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "wire")]
 
+# Certificates of tests live for hours; destinations are cut on purpose.
+EXPECTED = ("certificate-ending-now", "destination-down")
 TORN = ("a torn end: the last record did not arrive whole", "a torn end: the last write did not arrive whole",
         "a first write that did not arrive whole")
 
@@ -42,6 +47,7 @@ def arguments():
     parser.add_argument("--retention", action="store_true",
                         help="let journal time run 3600 times as fast, and segments live for an hour: what is live is carried forward and old "
                              "segments removed all the time (a build with seams)")
+    parser.add_argument("--destinations", action="store_true", help="dial two destinations that answer wrongly and are cut")
     parser.add_argument("--keep", action="store_true", help="leave state, log and records where they are")
     options = parser.parse_args()
     if min(options.kills, options.senders, options.depth, options.megabytes, options.check_every) < 1:
@@ -55,9 +61,10 @@ def arguments():
 
 class Run:
     def __init__(self, options, certificates):
-        from liaison_harness.authority import SERVER, Authority
+        from liaison_harness.authority import BOTH, Authority
         from liaison_harness.configuration import Configuration
         from dui import Dui
+        from receivers import SETTINGS, Cutter, Receiver
         from senders import Allowance, Sender
         from victim import Victim
 
@@ -66,7 +73,7 @@ class Run:
         self.ready_ms, self.recovery_ms, self.check_s = [], [], []
         self.unready = self.torn = self.removed = self.carried = 0
         authority = Authority(certificates)
-        authority.server = authority.issue("broker", usage=SERVER, addresses=[ipaddress.ip_address("127.0.0.1")])
+        authority.server = authority.issue("broker", usage=BOTH, dns=["localhost"], addresses=[ipaddress.ip_address("127.0.0.1")])
         self.reader = authority.issue("dui")
         identities = {f"S{n:02d}": authority.issue(f"S{n:02d}") for n in range(options.senders)}
         configuration = Configuration()
@@ -81,7 +88,12 @@ class Run:
         configuration.peer("dui", self.reader, may=["read"])
         configuration.inbox("whole", readers=["dui"], max_age="360d")  # from which nobody takes anything
         configuration.inbox("taken", readers=["dui"], max_age="360d")
-        configuration.route("all", to=["whole", "taken"])
+        self.receivers = [Receiver(name, f"{options.seed} {name}", authority, authority.server, window)
+                          for name, window in (("narrow", 1), ("wide", 16))] if options.destinations else []
+        for receiver in self.receivers:
+            configuration.destination(receiver.name, receiver.start().port, window=receiver.window, **SETTINGS)
+        self.cutter = Cutter(f"{options.seed} cuts", self.receivers)
+        configuration.route("all", to=["whole", "taken", *(receiver.name for receiver in self.receivers)])
         self.broker = Victim(authority, configuration, options.binary)
         self.allowance = Allowance()
         self.senders = [Sender(name, f"{options.seed} {name}", self.broker.ports["mllp"], identity, authority.pem, options.depth,
@@ -120,7 +132,7 @@ class Run:
                 self.recovery_ms.append(int(line["ms"]))
             elif line.event == "quarantined" and line["why"] in TORN:
                 self.torn += 1
-            elif line.level == "error" and line.event != "certificate-ending-now":  # the tests' certificates live for hours
+            elif line.level == "error" and line.event not in EXPECTED:
                 self.found.append(f"error: start {self.broker.starts}: {line}")
 
     def round(self):
@@ -155,6 +167,8 @@ class Run:
     def run(self):
         for thread in [*self.senders, self.dui]:
             thread.start()
+        if self.receivers:
+            self.cutter.start()
         for _ in range(self.options.kills):
             self.round()
             self.alive()
@@ -162,9 +176,10 @@ class Run:
         self.broker.launch()
         self.started()
         self.dui.ending.set()
+        self.cutter.ending.set()
         for sender in self.senders:
             sender.ending.set()
-        for thread in [*self.senders, self.dui]:
+        for thread in [*self.senders, self.dui, *([self.cutter] if self.receivers else [])]:
             thread.join(300)
             assert not thread.is_alive(), f"{thread.name} does not end"
         self.alive()
@@ -199,6 +214,30 @@ class Run:
             self.found.append(f"twice: {len(arrived) - len(messages)} messages arrived again in {name}")
         return checker.stdout.splitlines()[-1] if checker.stdout else ""
 
+    def drain(self):
+        """What still waits for the destinations goes there, without further mischief."""
+        from liaison_harness.broker import wait_until
+        for receiver in self.receivers:
+            receiver.make_good()
+        for receiver in self.receivers:
+            wait_until(lambda: self.broker.metric("liaison_waiting", destination=receiver.name) == 0
+                       and self.broker.metric("liaison_destination_in_flight", destination=receiver.name) == 0
+                       and time.monotonic() - receiver.latest > 1.5, 300, f"the end of the queue of {receiver.name}")
+
+    def check_receipts(self, taken):
+        """Run the checker of receipts for each destination; its last lines."""
+        said, folder = [], self.broker.folder
+        for receiver in self.receivers:
+            (folder / "taken.tsv").write_text("".join(taken))
+            (folder / f"{receiver.name}.tsv").write_text("".join(receiver.record))
+            checker = subprocess.run([sys.executable, HERE / "receipts.py", folder / "taken.tsv", folder / f"{receiver.name}.tsv",
+                                      str(receiver.window)], capture_output=True, text=True)
+            if checker.returncode:
+                self.found.append(f"receipts: {receiver.name}:\n{checker.stdout}{checker.stderr}")
+            said.append(f"destination {receiver.name}, window {receiver.window}: {checker.stdout.splitlines()[-1] if checker.stdout else ''}; "
+                        f"{receiver.wrong} wrong answers, {self.cutter.cuts} cuts of both")
+        return said
+
     def conclude(self):
         import arrivals
         from liaison_harness.broker import wait_until
@@ -207,6 +246,8 @@ class Run:
         whole = arrivals.listed(client, "whole")
         rows = arrivals.fetched(lambda: self.broker.pull(self.reader), whole)
         said = self.check("whole", rows)
+        self.drain()
+        said = "\n".join([said, *self.check_receipts(rows)])
         by_seq = dict(zip((item["seq"] for item in whole), rows))
         # The other inbox: what waits, what was taken for certain, and what was in doubt and is gone.
         waiting = {item["seq"] for item in arrivals.listed(client, "taken")}

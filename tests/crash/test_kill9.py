@@ -9,7 +9,7 @@ import pytest
 KILL9 = pathlib.Path(__file__).resolve().parent / "kill9.py"
 
 
-@pytest.mark.parametrize("more", [[], ["--retention"]], ids=["", "retention"])
+@pytest.mark.parametrize("more", [[], ["--retention"], ["--destinations"]], ids=["", "retention", "destinations"])
 def test_few_kills(more):
     run = subprocess.run([sys.executable, KILL9, "--kills", "4", "--megabytes", "10", *more], capture_output=True, text=True, timeout=240)
     print(run.stdout)

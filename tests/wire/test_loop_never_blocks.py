@@ -16,6 +16,7 @@ import threading
 import pytest
 
 from liaison_harness import BUILD, LIAISOND, SOURCE
+from liaison_harness import destination as does
 from liaison_harness.broker import free_port, wait_until
 from liaison_harness.hl7 import message
 from liaison_harness.mllp import frame
@@ -195,3 +196,29 @@ def test_peers_come_and_go(watched, authority):
         except OSError:
             pass
     watched.wait_log("connected")
+
+
+@pytest.fixture
+def dialled(configuration, lab):
+    """A destination that is up, one whose name is unknown, and one that nobody is at."""
+    configuration.destination("lab", lab.port, window=4, **QUICK)
+    configuration.destination("nowhere", 1, **QUICK)
+    configuration.destination("unnamed", 2576, **QUICK)
+    configuration.destinations[-1]["address"] = "no-such-host.invalid:2576"
+    configuration.routes[0]["to"] = ["ehpad", "lab", "nowhere", "unnamed"]
+    configuration.peers[0]["max_size"] = "8M"
+    return lab
+
+
+def test_a_day_of_a_destination(dialled, watched, authority):
+    dialled.next(does.code("AE", "207"), does.code("AR"), does.silence, does.times(3), does.garbage(), does.half, does.hang_up, does.reset)
+    push(watched, authority, 100)
+    push(watched, authority, 2, filler=3 * MEBI)
+    wait_until(lambda: len({one.sha for one in dialled.messages}) == 102, 30, "all at the destination")
+    dialled.stop()
+    push(watched, authority, 20)
+    watched.wait_log("destination-down", destination="lab")
+    dialled.start()
+    wait_until(lambda: len({one.sha for one in dialled.messages}) == 122, 30, "all at the destination")
+    for name in ("nowhere", "unnamed"):
+        watched.wait_log("destination-down", destination=name)

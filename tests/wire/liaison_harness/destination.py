@@ -59,9 +59,11 @@ def late(seconds, which="AA"):
         def answer():
             try:
                 connection.answer(which, message)
-            except OSError:
+            except (OSError, ValueError):
                 pass
-        threading.Timer(seconds, answer).start()
+        timer = threading.Timer(seconds, answer)
+        timer.daemon = True
+        timer.start()
     return behave
 
 
