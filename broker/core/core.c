@@ -370,8 +370,10 @@ core_in_flight(const struct core *core)
 static bool
 is_open(const struct destination *destination, uint64_t seq)
 {
-	enum queue_state state = queue_state(destination->queue, seq, NULL);
+	enum queue_state state = QUEUE_ABSENT;
 
+	if (queue_count(destination->queue)) /* most are empty: retention asks of every record */
+		state = queue_state(destination->queue, seq, NULL);
 	return state == QUEUE_WAITING || state == QUEUE_SETTLING;
 }
 

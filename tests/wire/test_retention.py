@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Retention of one hour under load, in a build whose journal time can be made to run 3600 times as fast: what nobody has taken stays, byte
 for byte; what was taken goes; duplicates are known for as long as was promised; and everything but the journal can be made anew from it."""
+import contextlib
 import difflib
 import hashlib
 import re
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from liaison_harness.broker import wait_until
+from liaison_harness.broker import free_port, wait_until
 from liaison_harness.hl7 import message
 from liaison_harness.mllp import frame
 
@@ -203,3 +204,64 @@ def test_an_hour(hourly, authority, monkeypatch):
     assert sender.ask(message()).code == "AA"
     assert sender.ask(load.sent[control]).code == "AA"
     wait_until(lambda: any(int(line["id"]) > upto for line in broker.log("received", control=control)), what="it is received anew")
+
+
+def come_and_go(broker, authority, over, what):
+    """Messages come and are taken until ${over}."""
+    sender, reader = broker.mllp(authority.chu), broker.pull(authority.ehpad)
+
+    def gone():
+        batch = [message(filler=20000) for _ in range(PIECE)]
+        sender.send(b"".join(frame(one) for one in batch))
+        assert {sender.ack().code for _ in batch} == {"AA"}
+        everything = [item["seq"] for item in reader.items("prompt", limit=1000).json["items"]]
+        assert reader.ack("prompt", accepted=everything).status == 200
+        return over()
+    wait_until(gone, 60, what)
+
+
+def test_what_operators_did_lives_on(brokers, configuration, authority, monkeypatch):
+    """A hold, and replays that wait longer than what they replay is kept for: through removals of segments and a kill."""
+    monkeypatch.setenv("LIAISON_CLOCK_RATE", "3600")
+    configuration.journal = {"segment_size": "1M", "retention": "1h", "duplicate_window": "2h", "disk_floor": "16M", "reserve": "1M"}
+    configuration.inboxes.clear()
+    configuration.routes.clear()
+    configuration.inbox("prompt", readers=["ehpad"], max_age="300d")
+    configuration.inbox("late", readers=["ehpad"], max_age="300d")
+    configuration.destination("away", free_port())
+    configuration.route("all", to=["prompt"])
+    broker = brokers(configuration).start()
+    reader, sender = broker.pull(authority.ehpad), broker.mllp(authority.chu)
+    contents = [message(filler=3000 + n) for n in range(PIECE)]
+    assert all(sender.ask(content).code == "AA" for content in contents)
+    first = [item["seq"] for item in reader.items("prompt", limit=1000).json["items"]]
+    assert reader.ack("prompt", accepted=first).status == 200
+    replayed = broker.liaison("replay", *map(str, first), "--to", "late", "--reason", "for the archive", "--yes")
+    assert replayed.returncode == 0, replayed
+    assert broker.liaison("hold", "away", "--reason", "they move").returncode == 0
+
+    def all_is_there():
+        with contextlib.closing(broker.pull(authority.ehpad)) as one:
+            items = one.items("late").json["items"]
+            bodies = [one.message(item["seq"]) for item in items]
+        assert len(items) == PIECE and items[0]["seq"] > first[-1]
+        assert [body.status for body in bodies] == [200] * PIECE and [body.body for body in bodies] == contents
+        assert "held" in next(line for line in broker.liaison("queue").stdout.splitlines() if line.startswith("away "))
+        return [item["seq"] for item in items]
+
+    second = all_is_there()
+    come_and_go(broker, authority, lambda: len(broker.log("segment-removed")) >= 4, "removals")
+    assert all_is_there() == second
+    broker.kill()
+    broker.restart()
+    assert all_is_there() == second
+    told = broker.liaison("show", str(first[0])).stdout
+    assert f"{second[0]}" in told and "for the archive" in told, told
+    assert broker.liaison("check").returncode in (0, 1)
+    assert "checksums and chain good" in broker.liaison("check").stdout
+
+    # Once they are taken, what they needed goes as everything else does.
+    reader = broker.pull(authority.ehpad)
+    assert reader.ack("late", accepted=second).status == 200
+    come_and_go(broker, authority, lambda: {reader.message(seq).status for seq in first + second} <= {404, 410}, "their removal")
+    assert "held" in next(line for line in broker.liaison("queue").stdout.splitlines() if line.startswith("away "))
