@@ -107,6 +107,16 @@ peers_prepare(struct peers *peers, const struct config *config)
 	return 0;
 }
 
+/* Nobody listens for ${peer} any more: it is not silent, and when it comes back its silence counts from then. */
+static void
+forget_silence(struct peer *peer)
+{
+	if (peer->silence.down)
+		metric_set(metric_series(METRIC_PEER_SILENT, peer->name), 0);
+	peer->silence = (struct changes){ 0 };
+	peer->heard_us = 0;
+}
+
 void
 peers_reconfigure(struct peers *peers, const struct config *config)
 {
@@ -118,6 +128,9 @@ peers_reconfigure(struct peers *peers, const struct config *config)
 	peers->count = config->peer_count;
 	for (size_t i = 0; i < peers->count; i++)
 		peers->at[i]->config = &config->peers[i];
+	for (size_t i = 0; i < peers->known_count; i++)
+		if (!peer_configured(peers->known[i]))
+			forget_silence(peers->known[i]);
 	config_hold(config);
 	config_release(peers->config);
 	peers->config = config;

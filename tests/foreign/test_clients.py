@@ -101,11 +101,13 @@ def test_python3_hl7_without_a_certificate(brokers, hospital, authority, fixture
     assert not broker.log("received")
 
 
-def test_node_hl7_client(brokers, hospital, authority, fixtures, packages, tmp_path):
-    """It drops the final CR of each message: the peer needs the leniency `no-final-cr`."""
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "all at once"])
+def test_node_hl7_client(brokers, hospital, authority, fixtures, packages, tmp_path, together):
+    """It drops the final CR of each message: the peer needs the leniency `no-final-cr`. Acknowledgements that come in one packet it reads one by one."""
     hospital.peers[0]["lenient"] = ["no-final-cr"]
     broker = brokers(hospital).start()
-    partner = Node("node_hl7_client", tmp_path, packages, authority.chu, authority, port=broker.ports["mllp"], messages=fixtures.paths(*DAY))
+    partner = Node("node_hl7_client", tmp_path, packages, authority.chu, authority, port=broker.ports["mllp"], messages=fixtures.paths(*DAY),
+                   together=together)
     assert partner.told() == expected(fixtures)
     assert stored(broker, authority) == [fixtures[name][:-1] for name in KEPT]
     assert broker.metric("liaison_leniencies_total", leniency="no-final-cr") >= len(KEPT)

@@ -251,6 +251,36 @@ test_silence_not_asked_any_more(void **state)
 	assert_int_equal(lines(scene, "\n"), 1);
 }
 
+/* A reload that takes the peer away, and another that brings it back: it is silent only after its time from then. */
+static void
+test_silence_of_one_that_is_gone(void **state)
+{
+	struct scene *scene = *state;
+	struct config without = scene->config;
+	struct peer *chu = peers_at(scene->peers, 0);
+
+	scene->config_peers[0].silent_after_s = 3600;
+	pass(scene, HOUR + 2 * SECOND);
+	assert_int_equal(metric(METRIC_PEER_SILENT, "chu"), 1);
+	without.peers++;
+	without.peer_count--;
+	assert_int_equal(peers_prepare(scene->peers, &without), 0);
+	peers_reconfigure(scene->peers, &without);
+	assert_int_equal(metric(METRIC_PEER_SILENT, "chu"), 0);
+	pass(scene, HOUR);
+	assert_int_equal(peers_prepare(scene->peers, &scene->config), 0);
+	peers_reconfigure(scene->peers, &scene->config);
+	assert_ptr_equal(peers_at(scene->peers, 0), chu);
+	pass(scene, HOUR - SECOND);
+	assert_int_equal(metric(METRIC_PEER_SILENT, "chu"), 0);
+	pass(scene, 2 * SECOND);
+	assert_int_equal(metric(METRIC_PEER_SILENT, "chu"), 1);
+	read_log(scene);
+	assert_int_equal(lines(scene, " peer-silent peer=chu since="), 2);
+	assert_int_equal(lines(scene, " silent_s=3600\n"), 2);
+	assert_int_equal(lines(scene, "\n"), 2);
+}
+
 /* Connections that had no lines are told by their number, once. */
 static void
 test_bounces(void **state)
@@ -306,6 +336,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_calm_and_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silence_not_asked_any_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_silence_of_one_that_is_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
