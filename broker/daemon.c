@@ -93,7 +93,8 @@ tick(void *arg)
 	entrances_sweep(daemon->entrances);
 	if (clock_mono_us() >= daemon->judge_us)
 		daemon_judge_links(daemon);
-	ends_tell(&daemon->ends, daemon->tls, daemon->peers, NULL, (int64_t)(clock_wall_us() / 1000000));
+	ends_tell(
+	    &daemon->ends, daemon->tls, daemon->peers, daemon->seen, (int64_t)(clock_wall_us() / 1000000));
 	loop_timer_arm(daemon->tick, TICK_MS);
 }
 
@@ -246,6 +247,7 @@ open_senders(struct daemon *daemon, struct buffer *errors)
 		.journal = daemon->journal,
 		.tls = daemon->client,
 		.presence = daemon->presence,
+		.seen = daemon->seen,
 	};
 	int r = senders_new(&daemon->senders, &options);
 
@@ -286,6 +288,7 @@ open_control(struct daemon *daemon)
 		.trace = daemon->trace,
 		.tls = daemon->tls,
 		.sending = &daemon->sending,
+		.seen = daemon->seen,
 		.reload = daemon_reload,
 		.daemon = daemon,
 	};
@@ -391,6 +394,8 @@ open_all(struct daemon *daemon, struct buffer *errors)
 	if (r == 0)
 		r = open_presence(daemon);
 	if (r == 0)
+		r = seen_new(&daemon->seen);
+	if (r == 0)
 		r = open_store(daemon, errors);
 	if (r == 0)
 		r = open_senders(daemon, errors);
@@ -463,6 +468,7 @@ daemon_free(struct daemon *daemon)
 	core_free(daemon->core);
 	judge_free(daemon->judge);
 	presence_free(daemon->presence);
+	seen_free(daemon->seen);
 	peers_free(daemon->peers);
 	loop_timer_free(daemon->tick);
 	loop_timer_free(daemon->watchdog);

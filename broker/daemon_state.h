@@ -15,6 +15,7 @@
 #include "broker/net/loop.h"
 #include "broker/net/peers.h"
 #include "broker/net/presence.h"
+#include "broker/net/seen.h"
 #include "broker/net/sending.h"
 #include "broker/net/tls.h"
 #include "broker/senders/senders.h"
@@ -51,6 +52,7 @@ struct daemon {
 	uint64_t watchdog_ms;
 	uint64_t judge_us; /* when all links are judged again */
 	struct ends ends;
+	struct seen *seen; /* certificates of those we dial */
 	bool stopping;
 };
 

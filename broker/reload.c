@@ -239,6 +239,7 @@ take_over(struct daemon *daemon, struct reload *reload)
 	size_t count;
 
 	peers_reconfigure(daemon->peers, config);
+	seen_reconfigure(daemon->seen, config);
 	entrances_switch(daemon->entrances, reload->server);
 	listeners = entrances_listeners(daemon->entrances, &count);
 	control_reconfigure(daemon->control, config, reload->server, listeners, count);

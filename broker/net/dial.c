@@ -372,6 +372,7 @@ dialler_new(struct dialler **diallerp, const struct dialler_options *options)
 	dialler->owner.door = options->door;
 	dialler->owner.refused = refused;
 	dialler->owner.gone = gone;
+	dialler->owner.seen = options->seen;
 	dialler->workers = options->workers;
 	dialler->failed = options->failed;
 	dialler->fd = -1;

@@ -13,6 +13,7 @@
 #include "broker/net/link.h"
 
 struct dialler;
+struct seen;
 struct workers;
 
 /* Why a try came to nothing. Texts live as long as the call of failed(). */
@@ -31,7 +32,8 @@ struct dialler_options {
 	struct workers *workers;
 	const char *name; /* the destination's, for the log; copied */
 	const struct link_handler *handler;
-	void *door; /* for opened() and failed() */
+	void *door;	   /* for opened() and failed() */
+	struct seen *seen; /* remembers the certificate that was shown under ${name}; NULL: nobody does */
 	void (*failed)(void *door, const struct dial_failure *failure);
 };
 

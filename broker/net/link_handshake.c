@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 
 #include "broker/net/link_state.h"
+#include "broker/net/seen.h"
 
 void
 link_begin(struct link *link, uint64_t by_us)
@@ -100,6 +101,8 @@ shaken(struct link *link)
 		return;
 	}
 	if (link->owner->outward) {
+		if (link->owner->seen)
+			seen_certificate(link->owner->seen, link->owner->name, certificate);
 		become_open(link);
 		return;
 	}

@@ -42,6 +42,7 @@ struct link_owner {
 	char *name;		       /* the listener's or the destination's; its own copy */
 	struct config_limits limits;   /* a copy; open links follow it */
 	bool outward;		       /* links are dialled: no peer, we are the client */
+	struct seen *seen;	       /* where certificates of servers are remembered; may be NULL */
 	enum config_protocol protocol; /* what a listener is for */
 	struct tls_context *tls;       /* a listener's, of today; open links may come from an earlier one */
 	struct peers *peers;	       /* who may be behind accepted ones */

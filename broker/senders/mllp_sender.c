@@ -250,6 +250,7 @@ mllp_sender_new(struct mllp_sender **senderp, struct senders *senders, const str
 		.handler = &sender_link_handler,
 		.door = sender,
 		.failed = sender_dial_failed,
+		.seen = senders->options.seen,
 	};
 
 	if (!sender)

@@ -19,6 +19,7 @@ struct core;
 struct journal;
 struct loop;
 struct presence;
+struct seen;
 struct senders;
 struct tls_context;
 struct workers;
@@ -31,6 +32,7 @@ struct senders_options {
 	struct core *core;
 	struct journal *journal;
 	struct tls_context *tls;   /* the client's; until senders_reconfigure gives another */
+	struct seen *seen;	   /* the last certificate of each destination; NULL: nobody asks */
 	struct presence *presence; /* NULL: nobody is told of destinations that go down and come up */
 };
 

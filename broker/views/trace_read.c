@@ -372,7 +372,7 @@ trace_reader_trouble(
 	sqlite3_stmt *s = NULL;
 	int r = trace_reader_prepare(reader,
 		"SELECT " TRACE_HOP_COLUMNS " FROM hop WHERE destination = ? AND outcome > 1 AND outcome < 4 "
-					    "ORDER BY record DESC LIMIT 1",
+		"ORDER BY record DESC LIMIT 1",
 		&s),
 	    rc;
 
