@@ -392,6 +392,8 @@ open_all(struct daemon *daemon, struct buffer *errors)
 	if (r == 0)
 		r = peers_new(&daemon->peers, config);
 	if (r == 0)
+		r = seen_new(&daemon->seen);
+	if (r == 0)
 		r = open_presence(daemon);
 	if (r == 0)
 		r = seen_new(&daemon->seen);
@@ -470,6 +472,7 @@ daemon_free(struct daemon *daemon)
 	presence_free(daemon->presence);
 	seen_free(daemon->seen);
 	peers_free(daemon->peers);
+	seen_free(daemon->seen);
 	loop_timer_free(daemon->tick);
 	loop_timer_free(daemon->watchdog);
 	loop_timer_free(daemon->stop);

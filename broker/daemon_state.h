@@ -51,6 +51,7 @@ struct daemon {
 	struct loop_timer *tick, *watchdog, *stop, *memory;
 	uint64_t watchdog_ms;
 	uint64_t judge_us; /* when all links are judged again */
+	struct seen *seen; /* certificates of destinations */
 	struct ends ends;
 	struct seen *seen; /* certificates of those we dial */
 	bool stopping;

@@ -178,7 +178,9 @@ tell_revocation(
 	size_t index;
 	int error;
 
-	if (!context->crls || !issuer)
+	if (context->crls && !issuer)
+		issuer = tls_crls_issuer(context->crls, certificate);
+	if (!issuer || !context->crls)
 		return;
 	error = tls_crls_look_up(context->crls, certificate, issuer, now_s);
 	if (!tls_crls_which(context->crls, certificate, issuer, &index) ||

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 #include "broker/base/clock.h"
 #include "broker/net/explain.h"
@@ -214,12 +215,15 @@ answered(struct dialling *dialling)
 }
 
 static void
-tell_own(struct buffer *report, const struct tls_context *context, int64_t now_s)
+tell_own(struct buffer *report, const struct tls_context *context, SSL *ssl, int64_t now_s)
 {
 	const struct tls_identity *own = tls_own(context);
 
 	buffer_printf(report, "our certificate: %s, issued by %s, serial %s, %lld days left\n", own->subject,
 	    own->issuer, own->serial, (long long)tls_identity_days(own, now_s));
+	if (X509_check_purpose(SSL_get_certificate(ssl), X509_PURPOSE_SSL_CLIENT, 0) != 1)
+		buffer_append_str(report, "  note: it is not one for a client (its extended key usage lacks "
+					  "clientAuth): many servers refuse that\n");
 }
 
 static int
@@ -246,7 +250,7 @@ look(struct dialling *dialling, struct tls_context *context)
 	    explain_chain(dialling->report, context, dialling->ssl, dialling->target->server_name, now_s);
 	if (faults < 0)
 		return faults;
-	tell_own(dialling->report, context, now_s);
+	tell_own(dialling->report, context, dialling->ssl, now_s);
 	rc = answered(dialling);
 	return faults ? EXPLAIN_BAD : rc;
 }

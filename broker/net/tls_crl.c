@@ -381,8 +381,8 @@ tls_crls_which(const struct tls_crls *crls, X509 *certificate, X509 *issuer, siz
 	return false;
 }
 
-static X509 *
-anchor_issuer(const struct tls_crls *crls, const X509 *certificate)
+X509 *
+tls_crls_issuer(const struct tls_crls *crls, const X509 *certificate)
 {
 	for (size_t i = 0; i < crls->anchor_count; i++)
 		if (X509_cmp(crls->anchors[i].x509, certificate) == 0)
@@ -399,7 +399,8 @@ tls_crls_check(X509_STORE_CTX *store, const struct tls_crls *crls)
 
 	for (int i = 0; i < count; i++) {
 		X509 *certificate = sk_X509_value(chain, i);
-		X509 *issuer = i + 1 < count ? sk_X509_value(chain, i + 1) : anchor_issuer(crls, certificate);
+		X509 *issuer =
+		    i + 1 < count ? sk_X509_value(chain, i + 1) : tls_crls_issuer(crls, certificate);
 		int error = issuer ? tls_crls_look_up(crls, certificate, issuer, now_s) : X509_V_OK;
 
 		if (error == X509_V_OK)

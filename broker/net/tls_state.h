@@ -62,6 +62,8 @@ int tls_crls_check(X509_STORE_CTX *store, const struct tls_crls *crls);
 /* What a certificate of ${issuer} is worth: X509_V_OK, X509_V_ERR_CERT_REVOKED, X509_V_ERR_UNABLE_TO_GET_CRL, X509_V_ERR_CRL_HAS_EXPIRED,
  * X509_V_ERR_CRL_NOT_YET_VALID. */
 int tls_crls_look_up(const struct tls_crls *crls, X509 *certificate, X509 *issuer, int64_t now_s);
+/* Who vouches for ${certificate} if it is a listed authority; NULL: it is none, or self-issued, or its issuer is not listed. */
+X509 *tls_crls_issuer(const struct tls_crls *crls, const X509 *certificate);
 /* Which list (of tls_crl_at) a certificate of ${issuer} is looked up in; false: there is none. */
 bool tls_crls_which(const struct tls_crls *crls, X509 *certificate, X509 *issuer, size_t *index);
 /* ${each} for every listed authority without a list. */

@@ -256,6 +256,11 @@ def test_refused_outwards(outward, row):
     line = broker.wait_log("destination-down", destination="lab")
     assert line.level == "error" and re.search(f": {reason}(;|$)", line["reason"]), line
     assert broker.metric("liaison_dials_failed_total", reason=reason) >= 1
+    told = broker.liaison("peers", "test", "lab")
+    assert told.returncode == 1
+    rows = [row for row in told.stdout.splitlines() if "WRONG" in row]
+    assert any(f": {reason}. " in one for one in rows), told.stdout + told.stderr
+    assert "messages cannot be sent there" in told.stdout
     assert lab.messages == []
 
 
@@ -264,3 +269,19 @@ def test_sent_outwards(outward):
     lab, broker = start(world.between.issue("lab", usage=SERVER, dns=["localhost"]))
     wait_until(lambda: lab.messages, what="a message")
     assert not broker.log("destination-down")
+
+
+def test_a_destination_s_certificate_is_watched(outward):
+    """The last one seen of each destination, like those of the peers."""
+    world, start = outward
+    identity = world.between.issue("lab", usage=SERVER, dns=["localhost"], until=13 * DAY)
+    lab, broker = start(identity)
+    line = broker.wait_log("certificate-ends", destination="lab")
+    assert (line["within"], line["days"], line.level) == ("14", "12", "warning")
+    assert line["serial"].lstrip("0") == identity.serial.lstrip("0")
+    assert broker.metric("liaison_destination_certificate_days", destination="lab") == 12
+    time.sleep(2.5)
+    assert len(broker.log("certificate-ends", destination="lab")) == 1
+    assert "lab" in broker.liaison("certs").stdout
+    told = broker.liaison("peers", "test", "lab")
+    assert told.returncode == 0 and "verdict: good" in told.stdout, told.stdout + told.stderr
