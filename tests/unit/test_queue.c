@@ -153,7 +153,7 @@ static void
 model_change(struct queue *q, uint64_t seq)
 {
 	struct model *m = &model[seq];
-	enum outcome outcome = 1 + (enum outcome)random_below(3);
+	enum outcome outcome = 1 + (enum outcome)random_below(OUTCOME_DROPPED);
 
 	switch (random_below(3)) {
 	case 0:
