@@ -396,8 +396,6 @@ open_all(struct daemon *daemon, struct buffer *errors)
 	if (r == 0)
 		r = open_presence(daemon);
 	if (r == 0)
-		r = seen_new(&daemon->seen);
-	if (r == 0)
 		r = open_store(daemon, errors);
 	if (r == 0)
 		r = open_senders(daemon, errors);
@@ -472,7 +470,6 @@ daemon_free(struct daemon *daemon)
 	presence_free(daemon->presence);
 	seen_free(daemon->seen);
 	peers_free(daemon->peers);
-	seen_free(daemon->seen);
 	loop_timer_free(daemon->tick);
 	loop_timer_free(daemon->watchdog);
 	loop_timer_free(daemon->stop);

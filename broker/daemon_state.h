@@ -53,7 +53,6 @@ struct daemon {
 	uint64_t judge_us; /* when all links are judged again */
 	struct seen *seen; /* certificates of destinations */
 	struct ends ends;
-	struct seen *seen; /* certificates of those we dial */
 	bool stopping;
 };
 

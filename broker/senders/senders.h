@@ -34,7 +34,6 @@ struct senders_options {
 	struct tls_context *tls;   /* the client's; until senders_reconfigure gives another */
 	struct seen *seen;	   /* the last certificate of each destination; NULL: nobody asks */
 	struct presence *presence; /* NULL: nobody is told of destinations that go down and come up */
-	struct seen *seen;	   /* remembers the certificates; NULL: nobody does */
 };
 
 /* A sender for each dialled destination of the configuration; what waits is sent as soon as the loop runs. 0 or -errno. */
