@@ -124,8 +124,8 @@ add_dead(void *arg, const json_t *row)
 	table_add(table, cli_text(row, "type"));
 	table_add_cut(table, cli_text(row, "control"), CONTROL_SHOWN);
 	table_add(table, cli_text(row, "outcome"));
-	table_addf(table, "%s%s%s  by %s", cli_text(row, "code"), cli_text(row, "code")[0] ? " " : "",
-	    cli_text(row, "text"), cli_text(row, "who"));
+	table_addf(table, "%s%sby %s", cli_text(row, "code"), cli_text(row, "code")[0] ? " " : "",
+	    cli_text(row, "who"));
 	return 0;
 }
 

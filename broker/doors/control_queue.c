@@ -154,14 +154,14 @@ messages_work(struct control_request *request)
 	}
 }
 
-/* One row a dead letter: the message, and what became of it when, why and by whom. */
+/* One row a dead letter: the message, and what became of it when and by whom. What was said of it may name a patient: for who asks for that one. */
 static void
 dead_row(struct control_request *request, const struct trace_hop *hop, const struct trace_message *message)
 {
 	json_t *row = control_message_row(message);
-	json_t *more = json_pack("{ss sI so ss so so so}", "kind", "dead", "id", (json_int_t)hop->ref,
+	json_t *more = json_pack("{ss sI so ss so so}", "kind", "dead", "id", (json_int_t)hop->ref,
 	    "dead_time", control_time(hop->time_us), "outcome", control_outcome_name(hop->outcome), "code",
-	    control_text(hop->code), "text", control_text(hop->text), "who", control_text(hop->who));
+	    control_text(hop->code), "who", control_text(hop->who));
 
 	if (row && more && json_object_update(row, more) != 0) {
 		json_decref(row);

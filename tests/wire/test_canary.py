@@ -202,6 +202,14 @@ def control(broker, **line):
         return b"".join(iter(lambda: client.recv(65536), b""))
 
 
+def operators(ids):
+    """What an operator does about queues, as far as it does nothing."""
+    for name in ("ehpad", "lab", "parked"):
+        yield from (["queue", name], ["queue", name, "--dead"], ["replay", "--dead", name], ["drop", *map(str, ids), "--at", name])
+    yield from (["replay", "--since", "1d"], ["replay", *map(str, ids)], ["peers", "test", "lab"], ["peers", "test", "chu"], ["reload"],
+                ["hold", "lab", "--reason", "test"], ["release", "lab"], ["status"], ["queue"], ["certs"])
+
+
 def outputs(broker, ids):
     """(what, bytes, kinds that may be in it): everything that is seen without asking for content."""
     yield "log", broker.log_file.read_bytes(), ()
@@ -210,8 +218,7 @@ def outputs(broker, ids):
         yield path, broker.admin(path)[1].encode(), ()
     names = [os.path.join(folder, name) for folder, folders, files in os.walk(broker.folder) for name in folders + files]
     yield "file names", "\n".join(names).encode(), ()
-    for command in (["status"], ["queue"], ["queue", "ehpad"], ["queue", "parked"], ["tail", "-n", "100000"], ["tail"], ["tail", "--errors"],
-                    ["peers"], ["certs"], ["check"]):
+    for command in (*operators(ids), ["tail", "-n", "100000"], ["tail"], ["tail", "--errors"], ["peers"], ["check"]):
         for more in ([], ["--json"]):
             told = broker.liaison(*command, *more)
             yield " ".join(command + more), (told.stdout + told.stderr).encode(), ()
@@ -229,7 +236,27 @@ def test_the_search_finds(flock):
     assert flock.seen(flock(READER).encode(), READER) == []
 
 
-def test_no_canary_is_heard(brokers, configuration, authority, flock):
+def talkative(flock):
+    """A receiver that names patients wherever an acknowledgement has room for words."""
+    def say(code):
+        def behave(connection, message):
+            rows = [header(flock, flock(), "ACK").replace("MSH|^~\\&|GAM|CHU", f"MSH|^~\\&|{flock()}|{flock()}"),
+                    f"MSA|{code}|{message.control}|{flock(READER)}|{flock()}",
+                    f"ERR||PID^1^3^{flock()}|101^{flock()}^HL70357|E|{field(flock)}|{flock()}|{flock(READER)}|{flock(READER)}",
+                    segment(flock, "ZNY")]
+            connection.said(code, message)
+            connection.send(frame(("\r".join(rows) + "\r").encode()))
+        return behave
+
+    def junk(connection, message):
+        connection.send(frame(flock().encode() * 9) + flock().encode())
+    return [say("AE"), say("AR"), junk, say("XX"), say("AE")]
+
+
+def test_no_canary_is_heard(brokers, configuration, authority, flock, lab):
+    configuration.destination("lab", lab.port, acknowledgement="1s", retry_first="100ms", retry_longest="100ms")
+    configuration.routes[0]["to"] = ["ehpad", "lab"]
+    lab.next(*talkative(flock))
     configuration.peers[0].update(senders=["GAM|CHU"], types=["ORU^*", "MDM^*", "ADT^*"], max_size="300K")
     configuration.peer("other", authority.issue("other"))
     broker = brokers(configuration).start()
@@ -281,6 +308,8 @@ def test_no_canary_is_heard(brokers, configuration, authority, flock):
     assert broker.liaison("show", str(seq), "--content", "--reason", f"asked for by {flock(READER)}").returncode == 0
     broker.wait_log("item-rejected", id=seq, code="NOT-OURS")
 
+    broker.wait_log("delivered", destination="lab")  # after all that it said before
+    assert len(broker.log("item-rejected", destination="lab")) == 2 and broker.log("delivery-deferred", destination="lab")
     ids = sorted({int(line["id"]) for line in broker.log() if line.get("id")})
     assert len(ids) > 35
     heard = []

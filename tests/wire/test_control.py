@@ -402,7 +402,7 @@ def test_pull_fetches_documents_and_rejects(lasting, authority, tmp_path):
 
 def test_help_everywhere(lasting):
     for command in ("", "status", "tail", "queue", "search", "show", "why", "peers", "certs", "check", "rebuild", "events", "send",
-                    "pull"):
+                    "pull", "reload", "hold", "release", "drop", "replay"):
         told = lasting.liaison(*filter(None, [command]), "--help")
         assert told.returncode == 0 and "Exit status: 0" in told.stdout
     assert lasting.liaison("stat").returncode == 0

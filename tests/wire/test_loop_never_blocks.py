@@ -146,12 +146,24 @@ def test_destinations_are_dialled(watched, authority, lab):
     wait_until(lambda: watched.metric("liaison_delivered_total", destination="lab") == 48, 30)
 
 
+@pytest.mark.usefixtures("destinations")
+def test_an_operator_sees_to_destinations(watched, authority):
+    push(watched, authority, 10)
+    for arguments in (["hold", "nowhere", "--reason", "a test"], ["queue"], ["queue", "nowhere"], ["why", "1"], ["status"],
+                      ["release", "nowhere"], ["peers", "test", "lab"], ["peers", "test", "closed"], ["certs"]):
+        done = watched.liaison(*arguments)
+        assert done.returncode in (0, 1), (arguments, done.stderr)
+
+
 def test_an_operator_looks(watched, authority):
     sent = push(watched, authority, 30)
     assert sent
     for arguments in (["status"], ["peers"], ["certs"], ["queue"], ["queue", "ehpad"], ["events"], ["search", "--peer", "chu"],
                       ["show", "1"], ["show", "1", "--content", "--reason", "a test"], ["why", "1"], ["check"],
-                      ["rebuild", "--reason", "a test"], ["tail", "-n", "5"]):
+                      ["rebuild", "--reason", "a test"], ["tail", "-n", "5"], ["peers", "test", "chu"], ["reload"],
+                      ["drop", "1", "2", "--at", "ehpad"], ["drop", "1", "2", "--at", "ehpad", "--reason", "a test", "--yes"],
+                      ["queue", "ehpad", "--dead"], ["replay", "1", "2"], ["replay", "--since", "1h"],
+                      ["replay", "--dead", "ehpad", "--reason", "a test", "--yes"]):
         done = watched.liaison(*arguments)
         assert done.returncode in (0, 1), (arguments, done.stderr)
     for path in ("/metrics", "/healthz", "/readyz"):
