@@ -59,26 +59,31 @@ def digest(content):
 
 
 def test_node_hl7_server(brokers, configuration, authority, receiver, fixtures, packages, tmp_path):
-    """It answers message n of a connection with n acknowledgements, n - 1 of them of messages confirmed long ago: only the right one confirms."""
+    """It answers message n of a connection with n acknowledgements, n - 1 of them of messages settled long ago: only the right one settles.
+
+    One message it refuses: that one is rejected, though the first answer to it accepts another; and those behind it are not, though each of them
+    is answered by that refusal, too. One it leaves unanswered at first, but for the old acknowledgements: it is sent again.
+    """
     port = free_port()
-    partner = Node("node_hl7_server", tmp_path, packages, receiver, authority, port=port)
+    partner = Node("node_hl7_server", tmp_path, packages, receiver, authority, port=port, refuse="NR-010", forget="NR-020")
     try:
         assert partner.next() == {"listening": port}
-        contents = [fixtures[name] for name in ("laboratory", "imaging", "admission", "large")]
-        # those follow small ones on the same connection, whose acknowledgements come again with each of them
-        contents += numbered(fixtures["admission"], MANY)
-        broker = start(brokers, configuration, port)
+        contents = [fixtures[name] for name in ("laboratory", "imaging", "admission", "large")] + numbered(fixtures["admission"], MANY)
+        controls = [fixtures.control(content) for content in contents]
+        broker = start(brokers, configuration, port, acknowledgement="1s")
         hand_in(broker, authority, contents)
-        assert delivered(broker, len(contents)) == ids(broker)
+        there = delivered(broker, len(contents) - 1)
+        refused = ids(broker)[controls.index("NR-010")]
+        assert there == [one for one in ids(broker) if one != refused]
+        assert [line["id"] for line in broker.log("item-rejected")] == [refused]
         assert broker.stop() == 0
     finally:
         partner.kill()
-    told = partner.rest
-    assert not [one for one in told if "failed" in one]
-    arrived = [one["sha256"] for one in told if "sha256" in one]
-    assert arrived == [digest(content) for content in contents], "lost, doubled or reordered"
-    sent_back = sum("acknowledged" in one for one in told)
-    assert sent_back > 4 * len(contents)
+    assert not [one for one in partner.rest if "failed" in one]
+    arrived = [one["sha256"] for one in partner.rest if "sha256" in one]
+    again = controls.index("NR-020")
+    assert arrived == [digest(content) for content in contents[:again + 1] + contents[again:]], "lost, doubled or reordered"
+    assert sum("acknowledged" in one for one in partner.rest) > 4 * len(contents)
     assert broker.log("stray-answer"), "acknowledgements of other messages are told"
 
 
