@@ -246,6 +246,7 @@ open_senders(struct daemon *daemon, struct buffer *errors)
 		.core = daemon->core,
 		.journal = daemon->journal,
 		.tls = daemon->client,
+		.budget = &daemon->budget,
 		.presence = daemon->presence,
 		.seen = daemon->seen,
 	};
@@ -315,7 +316,6 @@ open_doors(struct daemon *daemon, struct buffer *errors)
 	int r;
 
 	slots_init(&daemon->slots, config->limits.large_slots);
-	budget_init(&daemon->budget, config->limits.memory, memory_soon, daemon);
 	r = open_entrances(daemon, &context, errors);
 	if (r == 0)
 		r = link_judge_new(&daemon->link_judge, daemon->loop);
@@ -371,6 +371,7 @@ open_all(struct daemon *daemon, struct buffer *errors)
 	const struct config *config = daemon->config;
 	int r;
 
+	budget_init(&daemon->budget, config->limits.memory, memory_soon, daemon);
 	if (mkdir(config->state, 0700) && errno != EEXIST)
 		r = -errno;
 	else

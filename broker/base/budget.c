@@ -17,6 +17,8 @@
 static uint64_t
 mark(const struct budget *budget, enum budget_use use)
 {
+	if (use == BUDGET_AHEAD)
+		return budget->limit / 2;
 	if (use == BUDGET_BEGIN)
 		return budget->limit - budget->limit / 4;
 	if (use == BUDGET_GO_ON)

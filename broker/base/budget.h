@@ -2,8 +2,8 @@
 /*
  * The memory ceiling: an account of what frames, bodies, answers and read-ahead hold, of all doors and senders together.
  *
- * Whoever holds bytes has a seat and says how many, as often as that changes; saying so never fails. Before it takes more it asks. Three marks
- * keep the whole from jamming: something new begins below three quarters, what was begun goes on below seven eighths, and what drains
+ * Whoever holds bytes has a seat and says how many, as often as that changes; saying so never fails. Before it takes more it asks. Marks keep
+ * the whole from jamming: what is read ahead stays below half, something new begins below three quarters, what was begun goes on below seven eighths, and what drains
  * (answers, reads) may have all. Who is told to wait stands in a line, first come first served. When what was begun is itself too
  * much, the first in line is the one guest that goes on nevertheless, until its owner says that it is done: so at least one can always
  * end. That a guest hurries is for its owner to see to.
@@ -16,7 +16,8 @@
 #include <stdint.h>
 
 enum budget_use {
-	BUDGET_BEGIN, /* a new frame, read-ahead */
+	BUDGET_AHEAD, /* what only saves time: read-ahead for destinations, which may sit there for long */
+	BUDGET_BEGIN, /* a new frame */
 	BUDGET_GO_ON, /* a frame that was begun */
 	BUDGET_DRAIN, /* an answer, a read: what makes room in the end */
 };
@@ -55,7 +56,7 @@ void budget_sit(struct budget_seat *seat, struct budget *budget, void (*granted)
 /* ${seat} holds ${bytes} now, all in all. */
 void budget_hold(struct budget_seat *seat, uint64_t bytes);
 
-/* May ${seat} take more, for ${use} (not BUDGET_DRAIN: what drains is refused, it does not wait)? False: it stands in line, and granted will be called, unless it leaves it. */
+/* May ${seat} take more, for ${use}, BUDGET_BEGIN or BUDGET_GO_ON (others are refused, they do not wait)? False: it stands in line, and granted will be called, unless it leaves it. */
 bool budget_ask(struct budget_seat *seat, enum budget_use use) __attribute__((warn_unused_result));
 
 /* Is there room for ${use} now? Nobody is put in line. */

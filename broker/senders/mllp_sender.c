@@ -358,6 +358,8 @@ mllp_sender_free(struct mllp_sender *sender)
 	sender->pumping = true; /* nothing more begins */
 	dialler_free(sender->dialler);
 	sender_unload_all(sender);
+	if (sender->loading)
+		sender_charge(sender, sender->loading, 0);
 	payload_free(sender->loading);
 	sender_outcomes_free(sender);
 	window_fini(&sender->window);

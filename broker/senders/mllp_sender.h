@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/base/budget.h"
 #include "broker/base/config.h"
 #include "broker/core/core.h"
 #include "broker/net/dial.h"
@@ -101,6 +102,7 @@ struct senders {
 	struct loop_timer *sweep; /* frees senders that are gone, outside of their callbacks */
 	struct loop_timer *judge; /* certificates of open links, every hour */
 	unsigned large_used;
+	struct budget_seat seat; /* of all that is read ahead */
 	uint32_t random;
 	bool stopping;
 	void (*idle)(void *arg);
@@ -164,7 +166,10 @@ void sender_load(struct mllp_sender *sender);
 /* The bytes of ${seq} if they are there. */
 struct payload *sender_loaded(const struct mllp_sender *sender, uint64_t seq);
 
-/* Free ${payload}, and its large slot. */
+/* What ${payload}, read before its turn, counts in the budget. The next message of each destination does not: so that none waits for another. */
+void sender_charge(struct mllp_sender *sender, struct payload *payload, uint64_t bytes);
+
+/* Free ${payload}, its large slot, and what it counts in the budget. */
 void sender_unload(struct mllp_sender *sender, struct payload *payload);
 void sender_unload_all(struct mllp_sender *sender);
 

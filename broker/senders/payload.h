@@ -38,6 +38,7 @@ struct payload {
 	bool whole;	     /* they were read */
 	size_t sent;	     /* of the frame, handed to the link */
 	bool large;	     /* holds one of the large slots */
+	uint64_t charged;    /* to the budget, when it was read before its turn */
 	struct arena arena;
 };
 

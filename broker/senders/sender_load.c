@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading ahead for one destination: one message at a time, no more than the window and a few beyond it, bounded in bytes; a large message only
- * when it is the next to be sent, and under one of the large slots of all senders. Nothing is read while there is no link to come.
+ * when it is the next to be sent, and under one of the large slots of all senders. Nothing is read while there is no link to come, and nothing but
+ * the next message while memory is scarce.
  */
 #include <errno.h>
 
@@ -18,6 +19,15 @@ sender_loaded(const struct mllp_sender *sender, uint64_t seq)
 }
 
 void
+sender_charge(struct mllp_sender *sender, struct payload *payload, uint64_t bytes)
+{
+	struct budget_seat *seat = &sender->senders->seat;
+
+	budget_hold(seat, seat->held - payload->charged + bytes);
+	payload->charged = seat->budget ? bytes : 0;
+}
+
+void
 sender_unload(struct mllp_sender *sender, struct payload *payload)
 {
 	struct payload **place = &sender->loaded;
@@ -30,6 +40,7 @@ sender_unload(struct mllp_sender *sender, struct payload *payload)
 		sender->writing = NULL;
 	if (payload->large)
 		senders_give_large(sender->senders);
+	sender_charge(sender, payload, 0);
 	payload_free(payload);
 }
 
@@ -105,6 +116,8 @@ loaded(struct payload *payload, void *arg)
 	sender->loading = NULL;
 	payload->next = sender->loaded;
 	sender->loaded = payload;
+	if (payload->charged)
+		sender_charge(sender, payload, payload->arena.memory);
 	if (r >= 0 && !item && sender_waits(sender, seq)) {
 		int added = window_add(&sender->window, seq, payload->size, payload->control);
 
@@ -161,6 +174,7 @@ sender_load(struct mllp_sender *sender)
 {
 	size_t room = sender->window.limit + SENDER_AHEAD, in_flight = window_in_flight(&sender->window);
 	size_t ahead = in_flight < room ? room - in_flight : 0, seen = 0, bytes = 0;
+	bool memory = budget_room(sender->senders->options.budget, BUDGET_AHEAD);
 	const struct window_item *item;
 	uint64_t seq;
 
@@ -170,14 +184,22 @@ sender_load(struct mllp_sender *sender)
 		if (item->state != WINDOW_READY)
 			continue;
 		if (!sender_loaded(sender, item->seq)) {
+			if (seen && !memory)
+				return;
 			load_item(sender, item, seen == 0, bytes);
+			if (sender->loading && seen > 0)
+				sender_charge(sender, sender->loading, item->size);
 			return;
 		}
 		bytes += (size_t)item->size;
 		seen++;
 	}
-	if (seen < ahead && bytes < SENDER_AHEAD_BYTES && sender->window.count < WINDOW_ITEMS &&
+	if (seen == ahead || (seen && !memory) || bytes >= SENDER_AHEAD_BYTES ||
+	    sender->window.count >= WINDOW_ITEMS ||
 	    core_waiting(
-		sender->senders->options.core, sender->number, window_last(&sender->window), &seq, 1) == 1)
-		begin(sender, seq, large_size(sender), false);
+		sender->senders->options.core, sender->number, window_last(&sender->window), &seq, 1) == 0)
+		return;
+	begin(sender, seq, large_size(sender), false);
+	if (sender->loading && seen > 0)
+		sender_charge(sender, sender->loading, large_size(sender));
 }

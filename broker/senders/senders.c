@@ -140,6 +140,7 @@ senders_free(struct senders *senders)
 	loop_timer_free(senders->sweep);
 	loop_timer_free(senders->judge);
 	arena_fini(&senders->arena);
+	budget_leave(&senders->seat);
 	config_release(senders->config);
 	free(senders);
 }
@@ -246,6 +247,7 @@ senders_new(struct senders **sendersp, const struct senders_options *options)
 	senders->config = config_hold(options->config);
 	senders->random = (uint32_t)clock_mono_us();
 	arena_init(&senders->arena, SENDER_ARENA_MAX);
+	budget_sit(&senders->seat, options->budget, NULL);
 	senders->sweep = loop_timer_new(options->loop, sweep, senders);
 	senders->judge = loop_timer_new(options->loop, judge_in_time, senders);
 	r = senders->sweep && senders->judge ? 0 : -ENOMEM;

@@ -14,6 +14,7 @@
 
 #include "broker/net/sending.h"
 
+struct budget;
 struct config;
 struct core;
 struct journal;
@@ -32,6 +33,7 @@ struct senders_options {
 	struct core *core;
 	struct journal *journal;
 	struct tls_context *tls;   /* the client's; until senders_reconfigure gives another */
+	struct budget *budget;	   /* what is read ahead counts in it; NULL: in none */
 	struct seen *seen;	   /* the last certificate of each destination; NULL: nobody asks */
 	struct presence *presence; /* NULL: nobody is told of destinations that go down and come up */
 };

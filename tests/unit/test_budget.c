@@ -96,6 +96,10 @@ static void
 each_use_has_its_mark(void **state)
 {
 	(void)state;
+	budget_hold(&seats[0], 3999);
+	assert_true(budget_room(&budget, BUDGET_AHEAD));
+	budget_hold(&seats[0], 4000);
+	assert_false(budget_room(&budget, BUDGET_AHEAD));
 	budget_hold(&seats[0], 5999);
 	assert_true(budget_ask(&seats[1], BUDGET_BEGIN));
 	budget_hold(&seats[0], 6000);

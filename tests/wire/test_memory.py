@@ -10,7 +10,11 @@ Nothing is lost, everything is answered in its order once the disk answers.
 import threading
 import time
 
+import pytest
+
 from liaison_harness import BUILD
+from liaison_harness.broker import wait_until
+from liaison_harness.destination import Destination, accept, silence
 from liaison_harness.hl7 import message
 from liaison_harness.memory import ASAN_OPTIONS, MIB, SANITIZED, Growth, held
 from liaison_harness.mllp import Mllp, frame
@@ -190,3 +194,29 @@ def test_one_frame_always_comes_to_its_end(brokers, configuration, authority):
     for thread in ends:
         thread.join(60)
     assert {(ack.control, ack.code) for ack in answers} == {(f"H{n}", "AA") for n in range(30)}
+
+
+@pytest.mark.parametrize("memory, held", [(MEMORY, (0, MEMORY + MIB)), (1024 * MIB, (2 * MEMORY, 1024 * MIB))], ids=["16M", "1G"])
+def test_reading_ahead_for_destinations(brokers, configuration, authority, memory, held):
+    """Destinations that do not answer: what is read ahead for them keeps the ceiling, and each gets everything in the end."""
+    names = [f"lab-{n}" for n in range(16)]
+    server = Destination(authority, usual=silence).start()
+    try:
+        limited(configuration, memory)
+        for name in names:
+            configuration.destination(name, server.port, acknowledgement="60s", retry_first="100ms", retry_longest="200ms")
+        configuration.routes[0]["to"] = names
+        broker = brokers(configuration).start()
+        chu = broker.mllp(authority.chu)
+        sent = [message(f"D{n}", filler=SIZE) for n in range(6)]
+        for content in sent:
+            assert chu.ask(content, 20).code == "AA"
+        wait_until(lambda: len(server.messages) == len(names))
+        settled(broker.process.pid)
+        assert held[0] <= broker.metric("liaison_memory_held_bytes") <= held[1]
+        server.usual = accept
+        server.cut()
+        wait_until(lambda: all(broker.metric("liaison_delivered_total", destination=name) == len(sent) for name in names), 30)
+        broker.wait_metric(0, "liaison_memory_held_bytes")
+    finally:
+        server.stop()
