@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
-# Shared by make-authority and make-certificate (sourced, POSIX sh): names, dates, keys. Needs openssl 3 and GNU date.
+# Shared by the makers beside it (sourced, POSIX sh): names, dates, keys. Needs openssl 3 and GNU date.
 
 fail() {
 	echo "$(basename "$0"): $*" >&2
@@ -84,6 +84,30 @@ sign() {
 	shift 8
 	openssl ca -config "$work/ca.cnf" -batch -notext -preserveDN -keyfile "$key" -startdate "$from" -enddate "$to" -in "$request" \
 		-out "$certificate" "$@" 2>"$work/log" || { cat "$work/log" >&2; fail "openssl could not sign"; }
+}
+
+# The revocation list $4 of the authority in $1, from $2 to $3, of what stands in $1/.revoked. Works in the directory $5.
+make_crl() {
+	cat >"$5/crl.cnf" <<-CNF
+		[ca]
+		default_ca = this
+		[this]
+		database = $5/revoked.index
+		default_md = sha256
+		unique_subject = no
+		crl_extensions = extensions
+		[extensions]
+		authorityKeyIdentifier = keyid:always
+	CNF
+	: >"$5/revoked.index"
+	if [ -s "$1/.revoked" ]; then
+		# openssl's own list of certificates: state, end, when revoked, serial, file, subject. Of those the list needs serial and date.
+		while read -r serial when; do
+			printf 'R\t491231235959Z\t%s\t%s\tunknown\t/CN=revoked\n' "$when" "$serial"
+		done <"$1/.revoked" >"$5/revoked.index"
+	fi
+	openssl ca -config "$5/crl.cnf" -gencrl -keyfile "$1/ca.key" -cert "$1/ca.pem" -crl_lastupdate "$2" -crl_nextupdate "$3" \
+		-out "$4" 2>"$5/log" || { cat "$5/log" >&2; fail "openssl could not make the list"; }
 }
 
 # Put $1 in the place of $2 with mode $3, at once.

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The makers of test certificates: what they make is what a peer needs, and every bad certificate that the wire scenarios use."""
+import contextlib
 import datetime
+import functools
+import http.server
 import pathlib
 import shutil
 import stat
 import subprocess
+import threading
 
 import pytest
 from cryptography import x509
@@ -131,3 +135,146 @@ def test_wrong_usage_is_told_and_makes_nothing(authority, args):
     assert done.stderr
     assert not (authority / "n.pem").exists()
     assert not [f for f in authority.iterdir() if f.name.startswith(".work")]
+
+
+def test_a_certificate_for_both_directions(authority):
+    client(authority, "both", kind="both")
+    for purpose in ("sslclient", "sslserver"):
+        assert openssl_verify(authority, "both", purpose).returncode == 0
+
+
+# Revocation lists
+
+def load_crl(path):
+    return x509.load_pem_x509_crl(path.read_bytes())
+
+
+@pytest.fixture
+def own(authority, tmp_path):
+    """An authority of the test's own, with a list of its own."""
+    directory = tmp_path / "own"
+    run("make-authority", directory)
+    return directory
+
+
+def test_a_list_and_what_it_revokes(own):
+    one, two = client(own, "one"), client(own, "two")
+    run("make-crl", own)
+    crl = load_crl(own / "crl.pem")
+    assert len(crl) == 0 and crl.is_signature_valid(load(own / "ca.pem").public_key())
+    assert crl.last_update < datetime.datetime.utcnow() < crl.next_update
+    run("revoke", own, "one")
+    run("revoke", own, "one")
+    crl = load_crl(own / "crl.pem")
+    assert [row.serial_number for row in crl] == [load(one).serial_number]
+    run("revoke", own, two)
+    assert {row.serial_number for row in load_crl(own / "crl.pem")} == {load(one).serial_number, load(two).serial_number}
+    verify = subprocess.run(["openssl", "verify", "-crl_check", "-CAfile", own / "ca.pem", "-CRLfile", own / "crl.pem", one],
+                            capture_output=True, text=True)
+    assert "certificate revoked" in verify.stderr
+    assert not [f for f in own.iterdir() if f.name.startswith(".work")]
+
+
+def test_a_stale_list_is_stale_as_asked(own):
+    run("make-crl", own, "--from", "now - 10 days", "--days", 7)
+    crl = load_crl(own / "crl.pem")
+    assert crl.next_update - crl.last_update == datetime.timedelta(days=7)
+    assert abs(crl.next_update - (datetime.datetime.utcnow() - datetime.timedelta(days=3))) < datetime.timedelta(minutes=5)
+
+
+def test_a_new_authority_has_no_old_list(own):
+    client(own, "one")
+    run("revoke", own, "one")
+    run("make-authority", own, "--again")
+    assert not (own / "crl.pem").exists()
+    run("make-crl", own)
+    assert len(load_crl(own / "crl.pem")) == 0
+
+
+@pytest.mark.parametrize("script, args", [("make-crl", []), ("make-crl", ["/nonexistent"]), ("make-crl", ["DIR", "--days", "x"]),
+                                          ("revoke", ["DIR"]), ("revoke", ["DIR", "nobody"]), ("revoke", ["DIR", "FOREIGN"]),
+                                          ("fetch-crls", ["/nonexistent", "DIR/ca.pem", "DIR/all.pem"]), ("fetch-crls", ["DIR"])])
+def test_wrong_usage_makes_no_list(own, authority, script, args):
+    foreign = client(authority, "foreign-to-own")
+    done = run(script, *[str(foreign) if a == "FOREIGN" else str(a).replace("DIR", str(own)) for a in args], code=2)
+    assert done.stderr
+    assert not (own / "crl.pem").exists() and not (own / "all.pem").exists()
+
+
+class Publisher(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def published(directory):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Publisher, directory=directory))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_lists_are_fetched_verified_and_put_in_place(own, authority, tmp_path):
+    web, out, done_file = tmp_path / "web", tmp_path / "all.pem", tmp_path / "reloaded"
+    web.mkdir()
+    both, second = tmp_path / "authorities.pem", tmp_path / "second"
+    run("make-authority", second, "--subject", "CN=Second authority,C=FR")
+    both.write_bytes((own / "ca.pem").read_bytes() + (second / "ca.pem").read_bytes())
+    client(own, "one")
+
+    def publish(directory, name, der):
+        run("make-crl", directory)
+        if der:
+            subprocess.run(["openssl", "crl", "-in", directory / "crl.pem", "-outform", "DER", "-out", web / name], check=True)
+        else:
+            shutil.copy(directory / "crl.pem", web / name)
+
+    publish(own, "own.crl", True)
+    publish(second, "second.pem", False)
+    command = ["sh", "-c", f"echo again >>{done_file}"]
+
+    with published(web) as url:
+        urls = tmp_path / "urls"
+        urls.write_text(f"# lists\n\n{url}/own.crl\n{url}/second.pem\n")
+        run("fetch-crls", urls, both, out, *command)
+        lists = out.read_text().count("BEGIN X509 CRL")
+        assert lists == 2 and done_file.read_text() == "again\n"
+        # Nothing new: nothing is done.
+        run("fetch-crls", urls, both, out, *command)
+        assert done_file.read_text() == "again\n"
+        # A new list of one, garbage from the other: the former one of that stays.
+        run("revoke", own, "one")
+        publish(own, "own.crl", True)
+        (web / "second.pem").write_text("<html>404</html>")
+        told = run("fetch-crls", urls, both, out, *command, code=1)
+        assert "no revocation list" in told.stderr and "not renewed" in told.stderr
+        assert done_file.read_text() == "again\nagain\n"
+        parts = out.read_text().split("-----BEGIN")[1:]
+        assert len(parts) == 2
+        assert len(x509.load_pem_x509_crl(("-----BEGIN" + parts[0]).encode())) == 1
+        # A list that somebody else has signed.
+        run("make-crl", authority)
+        before = out.read_bytes()
+        shutil.copy(authority / "crl.pem", web / "second.pem")
+        told = run("fetch-crls", urls, both, out, *command, code=1)
+        assert "not signed by an authority" in told.stderr and out.read_bytes() == before
+        # An older one: a replayed answer does not bring a revoked certificate back.
+        publish(second, "second.pem", False)
+        (own / ".revoked").unlink()
+        run("make-crl", own, "--from", "now - 1 day")
+        shutil.copy(own / "crl.pem", web / "own.crl")
+        told = run("fetch-crls", urls, both, out, *command, code=1)
+        assert "older than the list fetched before" in told.stderr
+        assert len(x509.load_pem_x509_crl(("-----BEGIN" + out.read_text().split("-----BEGIN")[1]).encode())) == 1
+        # A command that fails is owed.
+        run("make-crl", second)
+        publish(second, "second.pem", False)
+        (web / "own.crl").unlink()
+        count = done_file.read_text().count("again")
+        assert "failed" in run("fetch-crls", urls, both, out, "false", code=2).stderr
+        run("fetch-crls", urls, both, out, *command, code=1)
+        assert done_file.read_text().count("again") == count + 1
+    assert not list((tmp_path / "all.pem.d").glob(".work*"))

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from liaison_harness import LIAISOND, chains
+from liaison_harness import LIAISOND, SOURCE, chains
 from liaison_harness.authority import HOUR, SERVER, Authority
 from liaison_harness.broker import Broker, wait_until
 from liaison_harness.chains import admitted, with_chain
@@ -130,6 +130,12 @@ def test_reasons_are_a_row_s_own():
     shared = {"authority revoked": 2, "unknown authority": 2, "weak signature": 2, "weak key": 2}
     reasons = [reason for _, reason, _ in INWARDS.values()]
     assert {one: reasons.count(one) for one in reasons if reasons.count(one) > 1} == shared
+
+
+def test_the_reasons_are_explained():
+    page = (SOURCE / "certs" / "README.md").read_text()
+    for _, reason, *_ in [*INWARDS.values(), *OUTWARDS.values()]:
+        assert f"`{reason}`" in page, reason
 
 
 def test_a_certificate_that_is_none(strict, world):
