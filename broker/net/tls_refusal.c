@@ -230,5 +230,10 @@ tls_alert_words(void)
 	unsigned long e = queue_first();
 	bool alert = e && ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) >= SSL_AD_REASON_OFFSET;
 
-	return alert ? queue_words(ERR_GET_REASON(e)) : NULL;
+	if (!alert)
+		return NULL;
+	/* What else could fail was agreed before: stunnel says so of a certificate of another name. */
+	if (ERR_GET_REASON(e) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE)
+		return "our certificate was refused";
+	return queue_words(ERR_GET_REASON(e));
 }
