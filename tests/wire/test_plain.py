@@ -4,6 +4,7 @@
 Of a block only names, addresses and files are put in (each must be there to be replaced), and what needs root is left out.
 """
 import contextlib
+import ipaddress
 import shutil
 import socket
 import ssl
@@ -13,10 +14,12 @@ import threading
 import pytest
 
 from liaison_harness import SOURCE
-from liaison_harness.authority import SERVER
+from liaison_harness.authority import BOTH, SERVER
 from liaison_harness.broker import free_port, wait_until
+from liaison_harness.destination import acknowledgement
 from liaison_harness.hl7 import message
-from liaison_harness.mllp import Closed, Mllp, client_context
+from liaison_harness.mllp import CR, FS, VT, Closed, Mllp, client_context, frame
+from liaison_harness.road import QUICK, Road, settled
 
 PAGE = SOURCE / "conf/doc/stunnel.md"
 STUNNEL = shutil.which("stunnel4") or "/usr/bin/stunnel4"
@@ -252,23 +255,29 @@ def test_what_the_configuration_refuses(brokers, configuration, authority, repla
 
 
 class Receiver:
-    """A receiver without TLS: says what it hears back, in capitals."""
+    """A receiver without TLS: acknowledges what it hears."""
 
     def __init__(self):
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port = self.listening.getsockname()[1]
-        self.heard = []
+        self.messages = []
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
         with contextlib.suppress(OSError):
             while True:
                 one, _ = self.listening.accept()
-                one.settimeout(10)
-                with one, contextlib.suppress(OSError):
-                    while got := one.recv(65536):
-                        self.heard.append(got)
-                        one.sendall(got.upper())
+                threading.Thread(target=self.serve, args=[one], daemon=True).start()
+
+    def serve(self, one):
+        held = b""
+        with one, contextlib.suppress(OSError):
+            while got := one.recv(65536):
+                *whole, held = (held + got).split(FS + CR)
+                for content in whole:
+                    assert content[:1] == VT
+                    self.messages.append(content[1:])
+                    one.sendall(frame(acknowledgement("AA", content.split(b"|")[9].decode())))
 
 
 @pytest.fixture
@@ -286,23 +295,44 @@ def tunnel(authority, receiver, tmp_path):
     text = put_in(block("; /etc/stunnel/receiver.conf"), accept=f"127.0.0.1:{port}", connect=f"127.0.0.1:{receiver.port}",
                   cert=identity.pem, key=identity.key_file, CAfile=authority.pem, checkHost="localhost")
     with stunnel(tmp_path, "receiver", text, port):
-        receiver.heard.clear()
         yield port
 
 
 def say(port, identity, authority):
     raw = socket.create_connection(("127.0.0.1", port), timeout=10)
     with client_context(identity, authority.pem).wrap_socket(raw, server_hostname="localhost") as link:
-        link.sendall(b"msh|")
-        return link.recv(100)
+        link.sendall(frame(message()))
+        return link.recv(1000)
 
 
-def test_an_old_receiver_through_stunnel(tunnel, receiver, authority):
-    assert say(tunnel, authority.server, authority) == b"MSH|"
+def test_an_old_receiver_through_stunnel(brokers, configuration, authority, tunnel, receiver):
+    configuration.destination("old-receiver", tunnel, **QUICK)
+    configuration.routes[0]["to"] = ["old-receiver"]
+    broker = brokers(configuration).start()
+    road = Road(broker, authority.chu)
+    road.push(20)
+    road.push(1, filler=3_000_000)
+    settled(broker, 21, "old-receiver")
+    assert receiver.messages == road.sent
+    line = broker.wait_log("dialled", destination="old-receiver")
+    assert line["tls"].startswith("TLSv1.") and line["serial"]
 
 
 def test_a_receivers_stunnel_lets_nobody_else_in(tunnel, receiver, authority):
-    """A partner of the same authority is not the broker."""
+    """A partner of the same authority is not the broker, which is let in."""
     with contextlib.suppress(OSError):
         assert say(tunnel, authority.chu, authority) == b""
-    assert receiver.heard == []
+    assert receiver.messages == []
+    assert b"MSA|AA|" in say(tunnel, authority.server, authority)
+
+
+def test_what_it_makes_of_another_brokers_certificate(brokers, configuration, authority, tunnel, receiver):
+    """The reason reaches the broker's log, though TLS 1.3 tells it only after the handshake."""
+    configuration.destination("old-receiver", tunnel, **QUICK)
+    configuration.routes[0]["to"] = ["old-receiver"]
+    other = authority.issue("other-broker", usage=BOTH, dns=["other.example.org"], addresses=[ipaddress.ip_address("127.0.0.1")])
+    broker = brokers(configuration, server=other).start()
+    Road(broker, authority.chu).push(1)
+    line = broker.wait_log("disconnected", destination="old-receiver", end="reset")
+    assert line["why"].startswith("our certificate was refused"), line
+    assert receiver.messages == []
