@@ -232,7 +232,7 @@ tls_alert_words(void)
 
 	if (!alert)
 		return NULL;
-	/* What else could fail was agreed before: stunnel says so of a certificate of another name. */
+	/* All else was agreed before. */
 	if (ERR_GET_REASON(e) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE)
 		return "our certificate was refused";
 	return queue_words(ERR_GET_REASON(e));
