@@ -296,20 +296,19 @@ test_expiry_and_the_sender(void **state)
 	fake_reset();
 }
 
-/* Every allocation in turn fails: nothing is half done, and it works the next time. */
+/*
+ * Every allocation in turn fails: nothing is half done, and it works the next time.
+ */
 static void
-test_no_memory(void **state)
+test_no_memory_for_a_configuration(void **state)
 {
-	struct replay item;
 	struct core *core;
-	uint64_t seq;
 	size_t chu;
 
 	(void)state;
 	fake_reset();
 	core = rig_core(&rig_config);
 	chu = core_number(core, "chu");
-	seq = rig_send(core, "ADT");
 	for (size_t n = 1;; n++) {
 		int r;
 
@@ -323,12 +322,27 @@ test_no_memory(void **state)
 		assert_int_equal(core_number(core, "roses"), CORE_NONE);
 		assert_int_equal(core_number(core, "chu"), chu);
 	}
-	for (size_t n = 1;; n++) {
-		bool through;
+	assert_int_not_equal(core_number(core, "roses"), CORE_NONE);
+	core_free(core);
+	fake_reset();
+}
 
-		item = (struct replay){ .seq = seq, .number = CORE_NONE };
+static void
+test_no_memory_for_a_replay(void **state)
+{
+	struct replay item;
+	struct core *core;
+	bool through = false;
+	uint64_t seq;
+
+	(void)state;
+	fake_reset();
+	core = rig_core(&rig_config);
+	seq = rig_send(core, "ADT");
+	for (size_t n = 1; !through; n++) {
 		rig_settle(core, core_number(core, "lilas"), seq, OUTCOME_ACCEPTED);
 		fake_commit(0);
+		item = (struct replay){ .seq = seq, .number = CORE_NONE };
 		rig_calls = 0;
 		failmalloc_at(n);
 		core_replay_message(core, &item, 1, "uid:0(root)", "x", rig_done, NULL);
@@ -339,16 +353,31 @@ test_no_memory(void **state)
 		fake_commit(0);
 		assert_int_equal(rig_calls, 1);
 		assert_int_equal(core_in_flight(core), 0);
-		if (through)
-			break;
-		assert_true(item.result == REPLAY_DONE ? rig_error == 0 : rig_error == -ENOMEM);
+		assert_int_equal(rig_error, item.result == REPLAY_DONE ? 0 : -ENOMEM);
 		if (item.result == REPLAY_DONE)
 			seq = item.new_seq;
+		assert_int_equal(
+		    core_waiting_count(core, core_number(core, "lilas")), item.result == REPLAY_DONE);
 	}
 	assert_int_equal(item.result, REPLAY_DONE);
+	core_free(core);
+	fake_reset();
+}
+
+static void
+test_no_memory_for_a_hold_or_an_outcome(void **state)
+{
+	struct settlement items[3];
+	struct core *core;
+	size_t chu;
+
+	(void)state;
+	fake_reset();
+	core = rig_core(&rig_config);
+	chu = core_number(core, "chu");
 	for (size_t n = 1;; n++) {
-		failmalloc_at(n);
 		rig_calls = 0;
+		failmalloc_at(n);
 		core_hold(core, chu, true, "uid:0(root)", "x", rig_done, NULL);
 		fake_commit(0);
 		assert_int_equal(rig_calls, 1);
@@ -358,8 +387,44 @@ test_no_memory(void **state)
 		assert_false(core_held(core, chu));
 	}
 	assert_true(core_held(core, chu));
+	for (size_t i = 0; i < 3; i++)
+		items[i] = (struct settlement){ .seq = rig_send(core, "MDM"), .outcome = OUTCOME_ACCEPTED };
+	for (size_t n = 1;; n++) {
+		rig_calls = 0;
+		failmalloc_at(n);
+		core_settle(core, chu, "chu", items, 3, rig_done, NULL);
+		fake_commit(0);
+		assert_int_equal(rig_calls, 1);
+		if (failmalloc_off())
+			break;
+		assert_int_equal(rig_error, -ENOMEM); /* those before the one that failed may be settled */
+	}
+	assert_int_equal(rig_error, 0);
+	assert_int_equal(core_waiting_count(core, chu), 0);
 	core_free(core);
-	for (size_t n = 1;; n++) { /* a start with all of this in the journal */
+	fake_reset();
+}
+
+/* A start with all kinds of records in the journal. */
+static void
+test_no_memory_for_a_start(void **state)
+{
+	struct core *core;
+	uint64_t seq;
+	size_t chu;
+
+	(void)state;
+	fake_reset();
+	core = rig_core(&rig_wide);
+	chu = core_number(core, "chu");
+	seq = rig_send(core, "ORU");
+	(void)rig_send(core, "SIU");
+	rig_settle(core, chu, seq, OUTCOME_DROPPED);
+	core_hold(core, chu, true, "uid:0(root)", "x", rig_done, NULL);
+	fake_commit(0);
+	assert_int_equal(rig_replay(core, seq, chu).result, REPLAY_DONE);
+	core_free(core);
+	for (size_t n = 1;; n++) {
 		int r;
 
 		core = NULL;
@@ -367,17 +432,19 @@ test_no_memory(void **state)
 		r = core_new(&core, &rig_narrow);
 		if (r == 0)
 			r = fake_replay(core);
+		if (r == 0)
+			r = core_start(core, (struct journal *)&fake, (struct workers *)&fake);
 		if (failmalloc_off()) {
 			assert_int_equal(r, 0);
 			break;
 		}
-		if (r == 0) {
-			core_free(core);
-			continue;
-		}
 		assert_int_equal(r, -ENOMEM);
 		core_free(core);
 	}
+	fake_commit(0);
+	assert_int_equal(core_reconfigure(core, &rig_wide), 0);
+	assert_int_equal(core_waiting_count(core, core_number(core, "chu")), 1);
+	assert_true(core_held(core, core_number(core, "chu")));
 	core_free(core);
 	fake_reset();
 }
@@ -391,7 +458,10 @@ main(void)
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_expiry_and_the_sender),
-		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_no_memory_for_a_configuration),
+		cmocka_unit_test(test_no_memory_for_a_replay),
+		cmocka_unit_test(test_no_memory_for_a_hold_or_an_outcome),
+		cmocka_unit_test(test_no_memory_for_a_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
