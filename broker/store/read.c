@@ -34,12 +34,11 @@ journal_find(struct journal *journal, uint64_t seq, struct journal_place *place)
 	return segment ? 0 : JOURNAL_ABSENT;
 }
 
-int
-journal_read_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, bool body, struct arena *arena,
-    struct record *record, struct record_header *header)
+static int
+header_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, struct record_header *header)
 {
-	uint8_t encoded[RECORD_HEADER_SIZE], *bytes;
-	size_t front, want, got;
+	uint8_t encoded[RECORD_HEADER_SIZE];
+	size_t got;
 	int r;
 
 	r = disk_read(fd, offset, encoded, sizeof encoded, &got);
@@ -48,27 +47,69 @@ journal_read_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, bool bod
 	if (got < sizeof encoded || !record_decode(encoded, seed, offset, header) || offset > limit ||
 	    record_length(header) > limit - offset)
 		return JOURNAL_DAMAGED;
-	front = (size_t)header->facts_len + header->decision_len;
-	want = front + (body ? header->body_len : 0);
-	bytes = arena_alloc(arena, want);
-	if (!bytes)
+	return 0;
+}
+
+/* ${len} bytes from ${offset} into ${arena}. */
+static int
+bytes_at(int fd, uint64_t offset, size_t len, struct arena *arena, struct span *bytes)
+{
+	uint8_t *into = arena_alloc(arena, len);
+	size_t got;
+	int r;
+
+	if (!into)
 		return -ENOMEM;
-	r = disk_read(fd, offset + RECORD_HEADER_SIZE, bytes, want, &got);
+	r = disk_read(fd, offset, into, len, &got);
 	if (r)
 		return r;
-	if (got < want)
-		return JOURNAL_DAMAGED;
+	*bytes = span_make(into, len);
+	return got < len ? JOURNAL_DAMAGED : 0;
+}
+
+int
+journal_read_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, bool body, struct arena *arena,
+    struct record *record, struct record_header *header)
+{
+	struct span bytes;
+	size_t front;
+	int r;
+
+	r = header_at(fd, seed, offset, limit, header);
+	if (r)
+		return r;
+	front = (size_t)header->facts_len + header->decision_len;
+	r = bytes_at(fd, offset + RECORD_HEADER_SIZE, front + (body ? header->body_len : 0), arena, &bytes);
+	if (r)
+		return r;
 	*record = (struct record){ .head = header->head, .body = SPAN_EMPTY };
-	record->facts = span_make(bytes, header->facts_len);
-	record->decision = span_make(bytes + header->facts_len, header->decision_len);
+	record->facts = span_cut(bytes, 0, header->facts_len);
+	record->decision = span_cut(bytes, header->facts_len, front);
 	if (record_front_crc(seed, record->facts, record->decision) != header->front_crc)
 		return JOURNAL_DAMAGED;
 	if (body) {
-		record->body = span_make(bytes + front, header->body_len);
+		record->body = span_cut(bytes, front, bytes.len);
 		if (digest_crc32c(seed, record->body) != header->body_crc)
 			return JOURNAL_DAMAGED;
 	}
 	return 0;
+}
+
+/* Head and received bytes alone. */
+static int
+body_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, struct arena *arena, struct record *record)
+{
+	struct record_header header;
+	int r;
+
+	r = header_at(fd, seed, offset, limit, &header);
+	if (r)
+		return r;
+	*record = (struct record){ .head = header.head };
+	r = bytes_at(fd, offset + record_body_at(&header), header.body_len, arena, &record->body);
+	if (r)
+		return r;
+	return digest_crc32c(seed, record->body) == header.body_crc ? 0 : JOURNAL_DAMAGED;
 }
 
 /* Told once and not at every try of a reader that comes again: true the first time, as far as the ring remembers. */
@@ -101,9 +142,15 @@ tell_damage(struct journal *journal, uint64_t seq, uint32_t number, uint64_t off
 	log_commit(&line);
 }
 
+enum part {
+	PART_FRONT, /* facts and decision */
+	PART_BODY,
+	PART_ALL,
+};
+
 /* The record itself, as it lies. */
 static int
-read_one(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
+read_one(struct journal *journal, uint64_t seq, enum part part, struct arena *arena, struct record *record)
 {
 	struct record_header header;
 	struct segment *segment;
@@ -121,8 +168,11 @@ read_one(struct journal *journal, uint64_t seq, bool body, struct arena *arena, 
 		if (!segment)
 			return JOURNAL_ABSENT;
 		r = segment_use(journal, segment, &fd);
-		if (r == 0)
-			r = journal_read_at(fd, segment->seed, offset, end, body, arena, record, &header);
+		if (r == 0 && part == PART_BODY)
+			r = body_at(fd, segment->seed, offset, end, arena, record);
+		else if (r == 0)
+			r = journal_read_at(
+			    fd, segment->seed, offset, end, part == PART_ALL, arena, record, &header);
 		pthread_mutex_lock(&journal->lock);
 		if (r == -ENOENT && !segment->gone)
 			r = -EIO; /* the file of a segment in service is missing */
@@ -134,7 +184,10 @@ read_one(struct journal *journal, uint64_t seq, bool body, struct arena *arena, 
 	return r;
 }
 
-/* The received bytes of ${record}, a replayed message: where they lie, and they must be the same still. */
+/*
+ * The received bytes of ${record}, a replayed message: where they lie, and they must be the same still. Facts and decision of the original are left
+ * alone: ${arena} holds what it would if the bytes stood in the record itself.
+ */
 static int
 read_original(struct journal *journal, struct arena *arena, struct record *record)
 {
@@ -143,7 +196,7 @@ read_original(struct journal *journal, struct arena *arena, struct record *recor
 	struct record original;
 	int r;
 
-	r = read_one(journal, record->head.ref, true, arena, &original);
+	r = read_one(journal, record->head.ref, PART_BODY, arena, &original);
 	if (r == JOURNAL_ABSENT)
 		original.head.flags = RECORD_BODILESS;
 	else if (r)
@@ -163,7 +216,7 @@ read_original(struct journal *journal, struct arena *arena, struct record *recor
 int
 journal_read(struct journal *journal, uint64_t seq, bool body, struct arena *arena, struct record *record)
 {
-	int r = read_one(journal, seq, body, arena, record);
+	int r = read_one(journal, seq, body ? PART_ALL : PART_FRONT, arena, record);
 
 	return r == 0 && body && record->head.flags & RECORD_REPLAYED ? read_original(journal, arena, record)
 								      : r;
