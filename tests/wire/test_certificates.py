@@ -2,6 +2,7 @@
 """Every certificate that must be refused is, inwards and outwards, each with its own reason in the log; and those that live, live."""
 import datetime
 import re
+import socket
 import ssl
 import subprocess
 import time
@@ -291,3 +292,82 @@ def test_a_destination_s_certificate_is_watched(outward):
     assert "lab" in broker.liaison("certs").stdout
     told = broker.liaison("peers", "test", "lab")
     assert told.returncode == 0 and "verdict: good" in told.stdout, told.stdout + told.stderr
+
+
+# Certificates that live: a list that comes while links are open.
+
+@pytest.fixture
+def living(authority, tmp_path, brokers):
+    """(a world, a broker of which `stays` and `goes` are peers, both identities)"""
+    world = World(tmp_path / "world")
+    stays, goes = world.between.issue("stays"), world.between.issue("goes")
+    configuration = Configuration()
+    configuration.peer("stays", stays, max_connections=100)
+    configuration.peer("goes", goes, max_connections=100)
+    configuration.inbox("all", readers=[])
+    configuration.route("all", to=["all"])
+    configuration.tls = {"authorities": str(world.authorities), "crls": str(world.crls)}
+    return world, brokers(configuration).start(), stays, goes
+
+
+def test_revoked_while_connected(living):
+    world, broker, stays, goes = living
+    links = [broker.mllp(goes) for _ in range(40)] + [broker.mllp(stays) for _ in range(40)]
+    for one in links:
+        assert one.ask(message()).code == "AA"
+    world.crls.write_bytes(world.crls.read_bytes() + world.between.crl(world.revoked, goes, since=-HOUR / 2))
+    assert all(one.ask(message()).code == "AA" for one in links), "a file that nobody has asked to read changes nothing"
+    since = time.monotonic()
+    done = broker.liaison("reload")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for one in links[:40]:
+        assert one.ended(5) == b""
+    assert time.monotonic() - since < 5
+    for one in links[40:]:
+        assert one.ask(message()).code == "AA"
+    lines = broker.log("link-judged-out", peer="goes", why="revoked")
+    assert len(lines) == 40 and all(line["serial"].lstrip("0") == goes.serial.lstrip("0") for line in lines)
+    assert not broker.log("link-judged-out", peer="stays")
+    assert broker.metric("liaison_links_judged_out_total", reason="revoked") == 40
+    assert not admitted(broker.ports["mllp"], goes, ssl.TLSVersion.TLSv1_3)
+    assert broker.wait_log("handshake-refused", reason="revoked")
+
+
+def test_a_session_is_not_resumed_past_a_revocation(living):
+    """The ticket of before the reload is worth nothing: neither its key nor its certificate."""
+    world, broker, _, goes = living
+    context = chains.context_of(goes, ssl.TLSVersion.TLSv1_2)
+
+    def dial(session):
+        with socket.create_connection(("127.0.0.1", broker.ports["mllp"]), 10) as raw:
+            with context.wrap_socket(raw, server_hostname="localhost", session=session) as tls:
+                tls.sendall(b"\x0b" + message() + b"\x1c\r")
+                assert b"MSA|AA" in tls.recv(65536)
+                return tls.session, tls.session_reused
+    session, _ = dial(None)
+    assert dial(session)[1]
+    world.crls.write_bytes(world.crls.read_bytes() + world.between.crl(world.revoked, goes, since=-HOUR / 2))
+    assert broker.liaison("reload").returncode == 0
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        dial(session)
+    assert broker.wait_log("handshake-refused", reason="revoked")
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "is empty"),
+    (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "a revocation list cannot be read"),
+    (None, "is of no authority of tls.authorities"),
+])
+def test_a_bad_list_is_refused_and_the_old_one_stays(living, content, words):
+    world, broker, stays, _ = living
+    link = broker.mllp(stays)
+    good = world.crls.read_bytes()
+    world.crls.write_bytes(world.stranger.crl() if content is None else content)
+    done = broker.liaison("reload")
+    assert done.returncode != 0 and words in done.stdout + done.stderr
+    assert link.ask(message()).code == "AA"
+    assert broker.mllp(stays).ask(message()).code == "AA"
+    assert not admitted(broker.ports["mllp"], world.revoked, ssl.TLSVersion.TLSv1_3), "the old list is still in force"
+    world.crls.write_bytes(good)
+    assert broker.liaison("reload").returncode == 0
+    assert link.ask(message()).code == "AA"
