@@ -14,10 +14,10 @@ pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason=
 
 @pytest.fixture
 def unit(tmp_path):
-    """A copy that starts a program which is there: the broker need not be installed to check its unit."""
+    """A copy that starts programs which are there: the broker need not be installed to check its unit."""
     text = (CONF / "liaison.service").read_text()
-    text, changed = re.subn(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text)
-    assert changed == 1
+    text, changed = re.subn(r"(?m)^(Exec\w+)=\S+", r"\1=/bin/true", text)
+    assert changed == 2  # ExecStart, ExecReload
     text = re.sub(r"(?m)^Documentation=.*\n", "", text)  # verify looks for installed manual pages
     path = tmp_path / "liaison.service"
     path.write_text(text)
