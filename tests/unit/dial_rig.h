@@ -70,9 +70,9 @@ enum manner {
 	RESETS_IN_HANDSHAKE,
 	CLOSES_IN_HANDSHAKE, /* after the first bytes */
 	SPEAKS_HTTP,
-	READS_NOTHING, /* the handshake, and then stands still */
+	READS_NOTHING,	      /* the handshake, and then stands still */
 	SAYS_MORE_AND_RESETS, /* the handshake and a byte, some time later ten more and a reset */
-	CLOSES_AFTER,  /* the handshake and a byte */
+	CLOSES_AFTER,	      /* the handshake and a byte */
 };
 struct server {
 	enum manner manner;
