@@ -543,7 +543,7 @@ core_submit(struct core *core, const struct submission *submission, core_done_fn
 		refuse(p);
 	} else if (submission->kind == SUBMIT_FRAME) {
 		p->type = RECORD_FRAME;
-		p->answer = ANSWER_REFUSE;
+		p->answer = fault_is_circumstance(submission->fault->code) ? ANSWER_LATER : ANSWER_REFUSE;
 		refuse(p);
 	} else if (submission->fault) {
 		p->type = RECORD_REFUSED;

@@ -368,6 +368,19 @@ test_circumstances(void **state)
 	send_and_commit(core, &sent);
 	assert_int_equal(sent.answer, ANSWER_NONE);
 	assert_int_equal(fake.records[fake.count - 1].head.type, RECORD_STRAY);
+	/* What is rejected at the frame is at fault, or came at a bad time. */
+	prepare(&sent, 0, "", "", "VT...");
+	sent.submission.kind = SUBMIT_FRAME;
+	sent.submission.facts = NULL;
+	sent.submission.sha256 = NULL;
+	sent.submission.fault = &fault;
+	fault_set(&fault, FAULT_FRAME_NOISE, 0, "", "noise");
+	send_and_commit(core, &sent);
+	assert_int_equal(sent.answer, ANSWER_REFUSE);
+	fault_set(&fault, FAULT_OVERLOAD, 0, "", "too much at once");
+	send_and_commit(core, &sent);
+	assert_int_equal(sent.answer, ANSWER_LATER);
+	assert_int_equal(fake.records[fake.count - 1].head.type, RECORD_FRAME);
 	core_stop(core);
 	prepare(&sent, 0, "ORU", "3", "late");
 	send_and_commit(core, &sent);
