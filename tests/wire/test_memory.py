@@ -7,6 +7,9 @@ What the process may grow by (conf/man/liaison.conf.5):
 
 Nothing is lost, everything is answered in its order once the disk answers.
 """
+import random
+import socket
+import struct
 import threading
 import time
 
@@ -220,3 +223,60 @@ def test_reading_ahead_for_destinations(brokers, configuration, authority, memor
         broker.wait_metric(0, "liaison_memory_held_bytes")
     finally:
         server.stop()
+
+
+def test_whatever_ends_how_the_account_is_empty_behind_it(brokers, configuration, authority, monkeypatch, tmp_path):
+    """Frames, requests and answers cut off anywhere, by resets, ends and silence, while memory is short and the disk stalls now and then."""
+    stall, chance = tmp_path / "stall", random.Random(7)
+    limited(configuration, MEMORY)
+    configuration.limits.update(answer="1s", frame="3s", body="2s", large_rate="1M")
+    for peer in configuration.peers:
+        peer["junk_quota"] = "1G"
+    broker = stalling(brokers, configuration, monkeypatch, stall)
+    first = message("FIRST", filler=SIZE)
+    good = broker.mllp(authority.chu)
+    assert good.ask(first, 20).code == "AA"
+    over = time.monotonic() + 4
+    problems = []
+
+    def misbehave(seed):
+        dice = random.Random(seed)
+        while time.monotonic() < over:
+            try:
+                sending = dice.random() < 0.7
+                client = Mllp(broker.ports["mllp" if sending else "pull"], authority.chu if sending else authority.ehpad, authority.pem,
+                              receive_buffer=dice.choice([None, 4096]))
+            except OSError:
+                continue  # refused for its number
+            try:
+                client.socket.settimeout(0.3)
+                content = frame(message(filler=dice.choice([0, 3000, 70_000, SIZE, 2_000_000]))) * dice.randint(1, 3)
+                if not sending:
+                    content = dice.choice([b"GET /v1/messages/2 HTTP/1.1\r\nHost: a\r\n\r\n" * 3, b"POST /v1/inboxes/ehpad/ack HTTP/1.1\r\nHost: a\r\n"
+                                           b"Content-Length: 900000\r\n\r\n" + b" " * 900_000])
+                client.socket.sendall(content[:dice.randint(1, len(content))])
+                if dice.random() < 0.5:
+                    client.socket.recv(dice.randint(1, 100_000))
+                if dice.random() < 0.3:
+                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            except OSError:
+                pass
+            except Exception as problem:  # told by the test
+                problems.append(problem)
+            finally:
+                client.close()
+    threads = [threading.Thread(target=misbehave, args=(seed,), daemon=True) for seed in range(24)]
+    for thread in threads:
+        thread.start()
+    while time.monotonic() < over:
+        stall.write_text("")
+        time.sleep(chance.random() * 0.5)
+        stall.unlink()
+        time.sleep(chance.random() * 0.3)
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads) and not problems, problems[:3]
+    assert good.ask(message("LAST"), 20).code == "AA"
+    broker.wait_metric(0, "liaison_memory_held_bytes")
+    assert broker.log("memory-ceiling"), "it was short"
+    assert len(broker.log("frame-rejected", cause="frame-cut")) > 20 and len(broker.log("received")) > 20, "it was used"
