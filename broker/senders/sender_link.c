@@ -68,7 +68,7 @@ write_on(struct mllp_sender *sender)
 		if (link_output(sender->link) >= LINK_LOW_WATER)
 			return; /* drained() comes */
 		r = link_send(sender->link, piece);
-		if (r == -ENOBUFS)
+		if (r == -ENOBUFS || r == -EPIPE) /* later; or closed() comes: it was judged out */
 			return;
 		if (r) {
 			fail_memory(sender);
