@@ -57,8 +57,10 @@ ask_of(const struct cli *cli, const char *destination, const char *reason, const
 	}
 	r = control_client_ask(client, cli, request, NULL, NULL, &end);
 	if (!r && !cli->json)
-		printf(
-		    "%s %s; %lld waiting there\n", destination, done, (long long)cli_integer(end, "waiting"));
+		printf("%s %s; %lld waiting there\n", destination,
+		    cli_true(end, "held") || cli_true(end, "was_held") ? done
+								       : "was not held, it is tried now",
+		    (long long)cli_integer(end, "waiting"));
 	json_decref(end);
 	control_client_close(client);
 	return r;

@@ -63,8 +63,8 @@ static const struct cli_command commands[] = {
 	    "What is routed there waits, in order, as long as its max_age; a restart does not end the "
 	    "hold.\n",
 	    cli_hold },
-	{ "release", "DESTINATION [--reason TEXT]", "send again to a destination that is held", "",
-	    cli_release },
+	{ "release", "DESTINATION [--reason TEXT]", "send again to a destination that is held",
+	    "One that is not held and pauses between two tries is tried now.\n", cli_release },
 	{ "drop", "ID... --at DESTINATION [--reason TEXT --yes]",
 	    "take messages off a destination's queue for ever",
 	    "Without --yes only tells what would be dropped. \"parked\" is a DESTINATION as well. The "

@@ -42,7 +42,7 @@ struct control_options {
 	struct listener *const *listeners; /* open ones, for `status`; may be none */
 	size_t listener_count;
 	const struct sending *sending; /* NULL: nothing is dialled */
-	const struct seen *seen;       /* certificates of those we dial; NULL: none */
+	struct seen *seen;	       /* certificates of those we dial; NULL: none */
 	/* Load, check and switch the configuration, as ${who} asks; then ${done}, once. NULL: this daemon cannot. */
 	void (*reload)(void *daemon, const char *who, control_reloaded_fn *done, void *arg);
 	void *daemon;

@@ -84,6 +84,16 @@ find_dialled(struct control_request *request, size_t *numberp)
 	return false;
 }
 
+/* Its next try is waited for: a release of what is not held makes it now. */
+static bool
+is_pausing(struct control_request *request)
+{
+	const struct sending *sending = request->with->sending;
+	struct sender_state state;
+
+	return sending && sending->state(sending->senders, request->line.destination, &state) && state.tries;
+}
+
 static void
 hold_journalled(void *arg, int error)
 {
@@ -99,8 +109,9 @@ hold_journalled(void *arg, int error)
 	if (request->line.verb == CONTROL_RELEASE && sending)
 		sending->kick(sending->senders, name);
 	control_ok(request,
-	    json_pack("{sb sI}", "held", (int)core_held(request->with->core, (size_t)request->number),
-		"waiting", (json_int_t)core_waiting_count(request->with->core, (size_t)request->number)));
+	    json_pack("{sb sO sI}", "held", (int)core_held(request->with->core, (size_t)request->number),
+		"was_held", request->row, "waiting",
+		(json_int_t)core_waiting_count(request->with->core, (size_t)request->number)));
 }
 
 static void
@@ -111,7 +122,8 @@ hold_identified(struct control_request *request)
 
 	if (!find_dialled(request, &number))
 		return;
-	if (core_held(request->with->core, number) == hold) {
+	request->row = json_boolean(core_held(request->with->core, number));
+	if (json_is_true(request->row) == hold && (hold || !is_pausing(request))) {
 		control_fail(request, "refused",
 		    hold ? "it is held already: liaison queue tells by whom and why" : "it is not held");
 		return;

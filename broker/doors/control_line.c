@@ -215,6 +215,13 @@ set_arguments(struct control_line *line, json_t *object, char *problem)
 	return true;
 }
 
+/* Blanks are no reason. */
+static bool
+is_blank(const char *text)
+{
+	return text[strspn(text, " ")] == '\0';
+}
+
 /* A replay is of ids, of a time, or of the dead letters of one destination: of one of them. */
 static const char *
 judge_replay(const struct control_line *line)
@@ -243,7 +250,7 @@ judge_act(const struct control_line *line)
 		return "which \"ids\"?";
 	if (line->verb != CONTROL_REPLAY && !line->destination[0])
 		return "which \"destination\"?";
-	if ((line->verb == CONTROL_HOLD || line->yes) && !line->reason[0])
+	if ((line->verb == CONTROL_HOLD || line->yes) && is_blank(line->reason))
 		return "this is done for a reason only: \"reason\" is missing";
 	return NULL;
 }
@@ -256,7 +263,7 @@ judge(const struct control_line *line, char *problem)
 
 	if ((line->verb == CONTROL_SHOW || line->verb == CONTROL_WHY) && !line->id)
 		wrong = "which id?";
-	else if (line->content && !line->reason[0])
+	else if (line->content && is_blank(line->reason))
 		wrong = "content is given for a reason only: \"reason\" is missing";
 	else if (line->document && !line->content)
 		wrong = "a document is content: \"content\" is missing";

@@ -60,27 +60,38 @@ add_certificate(struct control_request *request, json_t *row)
 		alert(row, "our certificate expires soon: see liaison certs");
 }
 
-/* A partner's end is ours to tell: it hears of it from nobody else before it is refused. */
 static void
-add_peer_certificates(struct control_request *request, json_t *row)
+add_partner(json_t *row, const char *name, const struct tls_identity *identity)
 {
+	int64_t days = days_left(identity);
 	char text[160];
 
-	for (size_t i = 0; i < peers_count(request->with->peers); i++) {
-		const struct peer *peer = peers_at(request->with->peers, i);
-		int64_t days;
+	if (days > PEERS_PARTNER_SOON)
+		return;
+	if (days < 0)
+		snprintf(text, sizeof(text), "the certificate of %s has expired", name);
+	else
+		snprintf(text, sizeof(text), "the certificate of %s expires in %lld days: call the partner",
+		    name, (long long)days);
+	alert(row, text);
+}
 
-		if (!peer->last_seen_us)
-			continue;
-		days = days_left(&peer->last);
-		if (days < 0)
-			snprintf(text, sizeof(text), "the certificate of %s has expired", peer->config->name);
-		else
-			snprintf(text, sizeof(text),
-			    "the certificate of %s expires in %lld days: call the partner",
-			    peer->config->name, (long long)days);
-		if (days <= PEERS_PARTNER_SOON)
-			alert(row, text);
+/* A partner's end is ours to tell: it hears of it from nobody else before it is refused. */
+static void
+add_partners(struct control_request *request, json_t *row)
+{
+	const struct control_options *with = request->with;
+
+	for (size_t i = 0; i < peers_count(with->peers); i++) {
+		const struct peer *peer = peers_at(with->peers, i);
+
+		if (peer->last_seen_us)
+			add_partner(row, peer->config->name, &peer->last);
+	}
+	for (size_t i = 0; with->seen && i < seen_count(with->seen); i++) {
+		const struct seen_entry *entry = seen_at(with->seen, i);
+
+		add_partner(row, entry->name, &entry->last);
 	}
 }
 
@@ -267,7 +278,7 @@ control_status(struct control_request *request)
 	}
 	add_peers(request, row);
 	add_certificate(request, row);
-	add_peer_certificates(request, row);
+	add_partners(request, row);
 	add_revocation(request, row);
 	add_silent(request, row);
 	add_log(row);

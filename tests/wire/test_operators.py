@@ -60,6 +60,7 @@ def test_a_hold_twice_and_a_release_of_nothing_are_refused(dead):
     again = dead.liaison("hold", "lyon", "--reason", "x")
     assert again.returncode == 1 and "it is held already" in again.stderr
     assert dead.liaison("release", "lyon").returncode == 0
+    wait_until(lambda: state(dead, "lyon")["state"] == "up")
     again = dead.liaison("release", "lyon")
     assert again.returncode == 1 and "it is not held" in again.stderr
 

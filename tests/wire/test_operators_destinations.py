@@ -100,6 +100,19 @@ def test_a_destination_that_is_down_is_told_with_its_reason(broker, authority, l
     assert "! lab does not" not in broker.liaison("status").stdout
 
 
+@pytest.mark.parametrize("settings", [{"retry_first": "1h", "retry_longest": "1h"}])
+def test_a_release_of_one_that_pauses_tries_it_now(broker, authority, lab):
+    lab.stop()
+    ids, contents = push(broker, authority)
+    wait_until(lambda: state(broker, "lab")["state"] == "back-off")
+    lab.start()
+    told = broker.liaison("release", "lab", "--reason", "they say it runs again")
+    assert told.returncode == 0 and told.stdout == "lab was not held, it is tried now; 1 waiting there\n", told
+    drained(broker)
+    assert [one.content for one in lab.messages] == contents
+    assert broker.wait_log("operator", act="release")["destination"] == "lab"
+
+
 def test_what_was_refused_is_replayed_once_it_is_mended(broker, authority, lab):
     lab.next(does.code("AE", "103", "PID^1^3", "unknown resident"), does.accept)
     ids, contents = push(broker, authority, 2)
@@ -157,6 +170,7 @@ def test_certificates_of_those_we_dial(broker, authority, lab):
     drained(broker)
     told = broker.liaison("certs")
     row = next(line for line in told.stdout.splitlines() if line.startswith("lab "))
+    assert "! the certificate of lab expires in 0 days: call the partner" in broker.liaison("status").stdout
     assert "within 1 days" in row and authority.server.serial.lstrip("0") in row.upper()
     good = broker.liaison("peers", "test", "lab")
     assert good.returncode == 0 and authority.server.serial.lstrip("0") in good.stdout.upper(), good
