@@ -117,9 +117,9 @@ refresh(const struct door_context *context)
 	metric_set(metric_series(METRIC_MEMORY_HELD, NULL), (int64_t)context->budget->used);
 	metric_set(
 	    metric_series(METRIC_PARKED, NULL), (int64_t)core_waiting_count(context->core, CORE_PARKED));
-	for (size_t i = 0; i < context->config->destination_count; i++) {
-		const char *name = context->config->destinations[i].name;
-		size_t number = core_number(context->core, name);
+	/* those that a reload took out as well: their items wait on */
+	for (size_t number = 0; number < core_numbers(context->core); number++) {
+		const char *name = core_name(context->core, number);
 		uint64_t oldest_us = core_oldest_us(context->core, number);
 
 		metric_set(

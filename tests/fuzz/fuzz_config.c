@@ -30,6 +30,23 @@ require(bool good)
 		abort();
 }
 
+static bool
+is_plain(const struct config *c, const struct config_peer *peer)
+{
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (c->listeners[i].plain == peer)
+			return true;
+	return false;
+}
+
+static void
+check_dial(const struct config_dial *dial)
+{
+	require(dial->host && dial->host[0] && dial->server_name && dial->port > 0);
+	require(dial->window > 0 && dial->connect_ms > 0 && dial->acknowledge_ms > 0);
+	require(dial->retry_first_ms > 0 && dial->retry_first_ms <= dial->retry_longest_ms);
+}
+
 static void
 check_config(const struct config *c)
 {
@@ -40,7 +57,9 @@ check_config(const struct config *c)
 		const struct config_peer *peer = &c->peers[i];
 
 		require(config_peer(c, peer->name) == peer);
-		require(peer->establishment && peer->identity_count > 0 && peer->processing);
+		require(peer->establishment && peer->processing);
+		require(peer->identity_count > 0 || is_plain(c, peer));
+		require(c->tls.crls || c->tls.unchecked || peer->establishment->mode == MODE_TEST);
 		for (size_t k = 0; k < peer->identity_count; k++)
 			require(peer->identities[k].kind == IDENTITY_SPKI ||
 				(peer->identities[k].issuer && peer->identities[k].subject));
@@ -48,6 +67,8 @@ check_config(const struct config *c)
 	for (size_t i = 0; i < c->destination_count; i++) {
 		require(config_destination(c, c->destinations[i].name) == &c->destinations[i]);
 		require(c->destinations[i].establishment != NULL);
+		if (c->destinations[i].kind == DESTINATION_MLLP)
+			check_dial(&c->destinations[i].dial);
 		for (size_t k = 0; k < c->destinations[i].reader_count; k++)
 			require(c->destinations[i].readers[k]->may_read);
 	}
@@ -56,6 +77,21 @@ check_config(const struct config *c)
 		for (size_t k = 0; k < c->routes[i].to_count; k++)
 			require(c->routes[i].to[k] != NULL);
 	}
+}
+
+/* Beside itself nothing differs, and a broker can follow. */
+static void
+check_same(const struct config *c, struct buffer *errors)
+{
+	struct config_changes changes;
+
+	config_warnings(c, errors);
+	buffer_reset(errors);
+	config_compare(c, c, &changes, errors);
+	require(config_can_follow(c, c, errors) && errors->len == 0);
+	require(changes.establishments + changes.peers + changes.listeners + changes.destinations +
+		    changes.routes ==
+		0);
 }
 
 /* Every line is whole, has a place, and holds no control character. */
@@ -86,9 +122,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buffer_init(&errors, (size_t)64 << 20);
 	rc = config_load(path, &config, &errors);
 	require((config != NULL) == (rc == 0));
-	if (rc == 0)
+	if (rc == 0) {
 		check_config(config);
-	else
+		check_same(config, &errors);
+	}
+	if (rc)
 		check_errors(buffer_span(&errors));
 	config_release(config);
 	buffer_fini(&errors);

@@ -170,6 +170,28 @@ def test_an_operator_looks(watched, authority):
         watched.admin(path)
 
 
+def test_the_configuration_changes(watched, authority):
+    """Peers, inboxes, listeners come and go; good ones and one that is refused."""
+    settings = watched.configuration
+    client = watched.mllp(authority.chu)
+    for _ in range(2):
+        settings.listeners.append({"name": "more", "protocol": "mllp", "address": "127.0.0.1", "port": 0})
+        settings.peers.append({"name": "more", "establishment": "chu-test", "may": ["send"], "certificates": [{"spki": "sha256:" + "11" * 32}]})
+        settings.inbox("more", readers=[])
+        settings.route("more", ["more"], go_on=True)
+        settings.routes.insert(0, settings.routes.pop())
+        watched.reload()
+        assert client.ask(message()).code == "AA"
+        assert watched.mllp(authority.chu, "more").ask(message()).code == "AA"
+        for some in (settings.listeners, settings.peers, settings.inboxes):
+            some.pop()
+        settings.routes.pop(0)
+        watched.reload()
+        assert client.ask(message()).code == "AA"
+        watched.file.write_text("nonsense")
+        assert watched.refused()
+
+
 def test_the_log_is_rotated(watched, authority):
     push(watched, authority, 10)
     rotated = watched.log_file.rename(watched.log_file.with_suffix(".1"))

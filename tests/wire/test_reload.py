@@ -6,11 +6,13 @@ import json
 import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
 import pytest
 
+from liaison_harness import LIAISOND
 from liaison_harness.authority import BOTH, Identity
 from liaison_harness.broker import free_port, wait_until
 from liaison_harness.destination import Destination
@@ -137,6 +139,7 @@ def test_inboxes_and_routes_come_and_go(broker, authority):
         broker.reload()
         assert broker.pull(authority.ehpad).items("second").status == 404
         assert broker.wait_log("orphaned")["count"] == "5"
+        assert broker.metric("liaison_waiting", destination="second") == 5
         assert broker.mllp(authority.chu).ask(message()).code == "AA"
         assert broker.pull(authority.ehpad).items("second").status == 404
         if back == broker.restart:
@@ -453,6 +456,32 @@ def test_one_at_a_time(broker):
     assert done and len(done) + len(told) == 8
     assert set(told) <= {"a reload is under way"}
     assert Control(broker).ask(command="reload")[1].get("ok")
+
+
+def test_a_stop_in_the_middle(brokers, configuration):
+    """A reload that is under way when the broker is told to stop is done or refused, and the broker ends in time."""
+    for _ in range(4):
+        broker = brokers(configuration).start()
+        control = Control(broker)
+        for _ in range(3):
+            control.socket.sendall(b'{"command":"reload"}\n')
+        broker.terminate()
+        assert broker.wait() == 0
+        assert broker.log()[-1].event == "stopped"
+        control.close()
+
+
+def test_what_cannot_be_meant_is_a_warning(broker, authority):
+    """A route from a test sender to a production inbox: taken, and told by the check and by the reload."""
+    broker.configuration.inbox("live", readers=[], establishment="chu-live")
+    broker.configuration.routes.insert(0, {"name": "mixed", "when": {"peer": "chu"}, "to": ["live"], "go_on": True})
+    broker.write()
+    told = "route mixed: nothing that it takes can enter live, which belongs to a production establishment"
+    done = subprocess.run([LIAISOND, "-n", "-c", broker.file], capture_output=True, text=True)
+    assert done.returncode == 0 and told in done.stdout and "is valid" in done.stdout
+    done = broker.liaison("reload")
+    assert done.returncode == 0 and told in done.stdout, done
+    assert broker.mllp(authority.chu).ask(message()).code == "AA"
 
 
 def test_the_act_is_journalled(broker, authority):
