@@ -387,12 +387,6 @@ link_address(const struct link *link)
 	return link->address;
 }
 
-X509 *
-link_certificate(const struct link *link)
-{
-	return link->ssl ? SSL_get0_peer_certificate(link->ssl) : NULL;
-}
-
 struct loop *
 link_loop(const struct link *link)
 {

@@ -122,8 +122,6 @@ void link_drop(struct link *link, enum link_end end);
 struct peer *link_peer(const struct link *link);   /* NULL for a dialled one */
 uint64_t link_id(const struct link *link);	   /* a number for log lines, unique in the process */
 const char *link_address(const struct link *link); /* "192.0.2.1:4711" */
-/* The certificate of the other side, the link's; NULL: a plain link. In opened() and as long as the link is open. */
-X509 *link_certificate(const struct link *link);
 struct loop *link_loop(const struct link *link);
 
 /*

@@ -15,7 +15,6 @@
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
 #include "broker/net/judge.h"
-#include "broker/net/seen.h"
 #include "broker/senders/reply.h"
 
 static void __attribute__((format(printf, 3, 4)))
@@ -378,8 +377,6 @@ opened(struct link *link, struct peer *peer, void *door)
 	sender->link_id = link_id(link);
 	(void)snprintf(sender->address, sizeof(sender->address), "%s", link_address(link));
 	window_opened(&sender->window);
-	if (options->seen)
-		seen_certificate(options->seen, sender->name, link_certificate(link));
 	/* Another context may have come in the middle of the handshake. */
 	if (link_judge_dialled(link, options->tls))
 		mllp_sender_pump(sender);

@@ -15,7 +15,6 @@
 
 #include "broker/net/judge.h"
 #include "broker/net/presence.h"
-#include "broker/net/seen.h"
 
 struct sender_rig rig;
 
@@ -249,27 +248,12 @@ link_why(const struct link *link)
 	return NULL;
 }
 
-X509 *
-link_certificate(const struct link *link)
-{
-	(void)link;
-	return NULL;
-}
-
 bool
 link_judge_dialled(struct link *link, struct tls_context *client)
 {
 	(void)link;
 	(void)client;
 	return true;
-}
-
-void
-seen_certificate(struct seen *seen, const char *name, X509 *certificate)
-{
-	(void)seen;
-	(void)name;
-	(void)certificate;
 }
 
 /*
