@@ -14,7 +14,7 @@ from liaison_harness import LIAISON
 from liaison_harness.authority import SERVER
 from liaison_harness.broker import free_port, wait_until
 from liaison_harness.hl7 import message
-from liaison_harness.operators import ME, push, queue, state, words
+from liaison_harness.operators import ME, ask, push, queue, rows, state, words
 
 
 @pytest.fixture
@@ -304,7 +304,8 @@ def test_what_was_parked_is_routed_anew(brokers, authority, configuration):
     assert why.returncode == 0 and "It was parked" in why.stdout and f"replayed as {new[0]}" in why.stdout, why
 
 
-def test_a_replay_that_a_kill_cuts_short_is_gone_on_with(dead, authority, tmp_path):
+@pytest.mark.parametrize("end", ["kill", "terminate"])
+def test_a_replay_that_is_cut_short_is_gone_on_with(dead, authority, tmp_path, end):
     ids, contents = push(dead, authority, 1200)
     reader = dead.pull(authority.ehpad)
     for start in range(0, len(ids), 100):
@@ -314,12 +315,13 @@ def test_a_replay_that_a_kill_cuts_short_is_gone_on_with(dead, authority, tmp_pa
     with open(told, "wb") as out:
         program = subprocess.Popen([LIAISON, "-c", dead.file, *command], stdout=out, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: told.read_text().count("replayed as") > 200)  # in the middle of the pages
-    dead.kill()
+    getattr(dead, end)()
     complaint = program.communicate(timeout=30)[1]
+    assert end == "kill" or dead.wait() == 0
     dead.restart()
     done = [int(one) for one in re.findall(r"replayed as (\d+)", told.read_text())]
     assert 200 < len(done) < 1200, "the kill came too early or too late to show anything"
-    assert program.returncode == 2 and "the broker went away" in complaint
+    assert program.returncode == 2 and ("the broker went away" in complaint or "the broker stops" in complaint), complaint
     assert queue(dead, "ehpad")[:len(done)] == done, "what was told is there"
     again = dead.liaison(*command)
     assert again.returncode == 0, again.stderr
@@ -328,6 +330,59 @@ def test_a_replay_that_a_kill_cuts_short_is_gone_on_with(dead, authority, tmp_pa
         last = items[-1]["seq"]
         everything += [item["control_id"] for item in items]
     assert everything == [content.split(b"|")[9].decode() for content in contents], "each once, in order"
+
+
+def test_below_the_disk_floor_nothing_is_replayed_and_all_else_is_done(dead, authority):
+    ids, _ = push(dead, authority, 2)
+    assert dead.pull(authority.ehpad).ack("ehpad", accepted=ids[:1]).status == 200
+    assert dead.stop() == 0
+    disk = os.statvfs(dead.folder)
+    dead.configuration.journal["disk_floor"] = f"{disk.f_blocks * disk.f_frsize >> 20}M"  # all there is
+    dead.restart()
+    told = dead.liaison("replay", str(ids[0]), "--to", "ehpad", "--reason", "x", "--yes")
+    assert told.returncode == 1 and "disk space is below the floor; of this page 0 were replayed" in told.stderr, told
+    assert "not replayed: the journal could not take it" in told.stdout
+    assert queue(dead, "ehpad") == ids[1:] and not dead.log("operator")
+    assert dead.liaison("hold", "lyon", "--reason", "x").returncode == 0
+    assert dead.liaison("drop", str(ids[0]), "--at", "lyon", "--reason", "x", "--yes").returncode == 0
+    assert queue(dead, "lyon") == ids[1:]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small file system takes root")
+def test_what_the_journal_cannot_take_is_not_done(brokers, configuration, authority):
+    configuration.destination("lyon", free_port(), retry_first="1h", retry_longest="1h")
+    configuration.routes[0]["to"] = ["ehpad", "lyon"]
+    configuration.journal = {"segment_size": "1M", "disk_floor": "4M", "reserve": "1M"}
+    broker = brokers(configuration)
+    place = broker.folder / "state"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24M,mode=0700", "tmpfs", place]).returncode:
+        pytest.skip("no small file system can be mounted here")
+    try:
+        broker.start()
+        ids, _ = push(broker, authority, 1000)
+        with contextlib.suppress(OSError), open(place / "filler", "wb", buffering=0) as filler:
+            while filler.write(bytes(4096)):
+                pass
+        for name in ("ehpad", "lyon"):  # a part of the reserve
+            broker.liaison("drop", *map(str, ids), "--at", name, "--reason", "x" * 512, "--yes")
+        for n in range(10_000):
+            told = ask(broker, command="release" if n % 2 else "hold", destination="lyon", reason="x" * 512)[-1]
+            if "error" in told:
+                break
+        assert told["error"] == {"code": "store", "message": "the journal could not take this act: nothing was done"}
+        held = n % 2 == 1  # as many acts were answered well
+        assert (state(broker, "lyon")["held"] is not None) == held
+        before = [row["waiting"] for row in rows(broker, command="queue")]
+        broker.kill()
+        (place / "filler").unlink()
+        broker.restart()
+        assert [row["waiting"] for row in rows(broker, command="queue")] == before, "what was not journalled was not done"
+        assert (state(broker, "lyon")["held"] is not None) == held
+        assert broker.stop() == 0
+    finally:
+        if broker.process and broker.process.poll() is None:
+            broker.kill()
+        subprocess.run(["umount", place], check=True)
 
 
 def test_bytes_that_are_gone_are_told_so(brokers, configuration, authority, monkeypatch):
