@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators and destinations that are dialled: what is seen while one is down, held, refuses; what a replay says of what it acknowledged."""
+import datetime
 import re
 
 import pytest
@@ -220,3 +221,33 @@ def test_what_waits_for_a_destination_that_is_configured_no_more(broker, authori
     assert not [one for one in rows(broker, command="queue") if one["name"] == "lab"]
     assert len(lab.messages) == 1
 
+
+
+def test_who_should_send_and_does_not_is_told(brokers, configuration, authority):
+    configuration.peers[0]["silent_after"] = "1s"
+    broker = brokers(configuration).start()
+    push(broker, authority)
+    assert "is silent" not in broker.liaison("status").stdout
+    told = wait_until(lambda: (one := broker.liaison("status")) and "! chu is silent for " in one.stdout and one)
+    assert told.returncode == 1
+    push(broker, authority)
+    assert "is silent" not in broker.liaison("status").stdout
+
+
+@pytest.mark.parametrize("days, row, alert", [
+    (None, None, None),
+    (1, "well", None),
+    (-1, "STALE", "is past its next update: from 4"),
+    (-4, "TOO OLD: CERTIFICATES ARE REFUSED", "is too old: its certificates are refused"),
+])
+def test_revocation_lists_are_told_with_their_age(brokers, configuration, authority, tmp_path, days, row, alert):
+    day = datetime.timedelta(days=1)
+    if days:
+        (tmp_path / "lists.pem").write_bytes(authority.crl(since=-9 * day, until=days * day))
+        configuration.tls["crls"] = str(tmp_path / "lists.pem")
+    broker = brokers(configuration).start()
+    told = broker.liaison("certs").stdout
+    lines = [line for line in told.splitlines() if line.startswith("1 revocation list ")]
+    assert [row in line for line in lines] == [True] * bool(row), told
+    status = broker.liaison("status").stdout
+    assert "revocation list" not in status if not alert else alert in status, status
