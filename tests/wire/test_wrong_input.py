@@ -142,6 +142,9 @@ def send(client, row, content):
         for piece in row.sent:
             client.send(piece)
             time.sleep(0.05)
+    elif row.how == "stream":
+        pour(client, row.sent[0])
+        pour(client, row.sent[1], 200)
     elif row.how == "unread":
         client.socket.settimeout(None)
         pour(client, content, 1 << 20)

@@ -11,8 +11,8 @@ Written from the rules by which the HL7 door judges, before it was run. A row:
     link     "open": a message behind it on the same connection is taken; else the word of its end in the log. On a TLS port without TLS,
              "refused REASON"
     how      "at once", "bytes" (each alone, with pauses), "pieces" (with pauses), "then close", "then reset", "then silence" (until we are
-             closed), "drip" (a byte now and then, until we are closed), "unread" (again and again, no answer is read), "raw" (no TLS),
-             "raw, then silence"
+             closed), "drip" (a byte now and then, until we are closed), "unread" (again and again, no answer is read), "stream" (the last piece
+             200 times), "raw" (no TLS), "raw, then silence"
     record   what `show` says of the last record besides
     mib      MiB that the process may grow by
     peer     settings of the sender
@@ -183,7 +183,7 @@ ROWS = [
     # Large ones
     Row("a million segments", frame(m("A1") + b"ZZZ|\r" * 1_000_000), "AA A1", ["received"], mib=40, roomy=True),
     Row("a million empty ones", frame(m("A1") + b"\r" * 1_000_000), "AE A1 100 (3)", ["refused segment-sequence (3)"], mib=16, roomy=True),
-    Row("200 MB against a cap of 64 MiB", lambda: f("A1", filler=200_000_000), "AE A1 207 -",
-        {f"refused too-large {64 << 20 | 1}", "frame-rejected frame-cut *"}, "closed-by-us", mib=80, roomy=True),
+    Row("200 MB against a cap of 64 MiB", [VT + m("A1") + b"NTE|1||", b"x" * 1_000_000], "AE A1 207 -",
+        {f"refused too-large {64 << 20 | 1}", "frame-rejected frame-cut *"}, "closed-by-us", "stream", mib=80, roomy=True),
     Row("one segment of 60 MB", lambda: f("A1", filler=60_000_000), "AA A1", ["received"], mib=80, roomy=True),
 ]
