@@ -130,7 +130,8 @@ tell_certificate(struct buffer *report, size_t number, X509 *certificate, int64_
 	if (now_s < identity.not_before)
 		buffer_append_str(report, "its time has not come");
 	else if (now_s > identity.not_after)
-		buffer_printf(report, "ended %lld days ago", (long long)-days);
+		buffer_printf(
+		    report, "ended %lld days ago", (long long)((now_s - identity.not_after) / 86400));
 	else
 		buffer_printf(report, "%lld days left", (long long)days);
 	buffer_printf(report, "; usage: %s\n", usage_text(certificate, room));

@@ -16,7 +16,9 @@
 #include "broker/net/judge.h"
 #include "net_door.h"
 
+#ifndef LINKS
 #define LINKS 200
+#endif
 
 /* Two peers: one shows `client`, two shows `second`. */
 struct trial {
