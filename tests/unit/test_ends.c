@@ -4,12 +4,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "authority.h"
+#include "broker/base/log.h"
 #include "broker/net/ends.h"
+#include "broker/net/peers.h"
 #include "broker/net/seen.h"
 
 #define DAY ((int64_t)86400)
@@ -94,6 +99,86 @@ test_starts_and_renewals(void **state)
 	assert_true(ends_due(&told, &old, 4 * DAY, &days));
 }
 
+/* How many lines of the log so far have ${part}. */
+static unsigned
+lines(const char *file, const char *part)
+{
+	FILE *stream = fopen(file, "r");
+	char line[2048];
+	unsigned count = 0;
+
+	assert_non_null(stream);
+	while (fgets(line, sizeof(line), stream))
+		count += strstr(line, part) != NULL;
+	fclose(stream);
+	return count;
+}
+
+/* Three weeks of a list that nobody renews, looked at every minute: silence, warnings by the hour for 72 hours, then errors by the hour. */
+static void
+test_a_list_that_grows_old(void **state)
+{
+	char dir[] = "/tmp/liaison-ends-XXXXXX", files[5][64];
+	static const char *const names[] = { "ca.pem", "own.pem", "own.key", "crl.pem", "log" };
+	struct config config = { 0 };
+	struct config_tls tls = { files[1], files[2], files[0], files[3], false };
+	struct tls_context *context = NULL;
+	struct certificate root, own;
+	struct tls_crl_status status;
+	struct ends ends = { 0 };
+	struct peers *peers;
+	struct buffer errors;
+	int64_t due;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	for (size_t i = 0; i < 5; i++)
+		snprintf(files[i], sizeof(files[i]), "%s/%s", dir, names[i]);
+	certificate_make(&root, &(struct certificate_options){ .name = "Root", .authority = 1 }, NULL);
+	certificate_make(&own,
+	    &(struct certificate_options){ .name = "own", .from_s = -60, .to_s = 1000 * 86400L }, &root);
+	certificate_write(&root, files[0]);
+	certificate_write(&own, files[1]);
+	certificate_write_key(&own, files[2], 0600);
+	crl_write(files[3], crl_make(&root, &(struct crl_options){ .from_s = -60, .to_s = 7 * 86400 }), NULL);
+	buffer_init(&errors, 4096);
+	assert_int_equal(tls_server_new(&context, &tls, &errors), 0);
+	assert_int_equal(peers_new(&peers, &config), 0);
+	assert_int_equal(log_open(files[4], LEVEL_DEBUG), 0);
+
+	tls_crl_status(context, 0, &status);
+	due = status.next_update;
+	for (int64_t now_s = due - 7 * DAY; now_s <= due; now_s += 60)
+		ends_tell(&ends, context, peers, NULL, now_s);
+	log_close();
+	assert_int_equal(lines(files[4], ""), 0);
+
+	assert_int_equal(log_open(files[4], LEVEL_DEBUG), 0);
+	ends_tell(&ends, context, peers, NULL, due + 1);
+	log_close();
+	assert_int_equal(lines(files[4], "warning crl-stale issuer=\"CN=Root\""), 1);
+	assert_int_equal(log_open(files[4], LEVEL_DEBUG), 0);
+	for (int64_t now_s = due + 2; now_s <= due + TLS_CRL_GRACE_S; now_s += 60)
+		ends_tell(&ends, context, peers, NULL, now_s);
+	log_close();
+	assert_in_range(lines(files[4], "crl-stale"), 70, 73);
+	assert_int_equal(lines(files[4], "crl-closed"), 0);
+	assert_int_equal(log_open(files[4], LEVEL_DEBUG), 0);
+	for (int64_t now_s = due + TLS_CRL_GRACE_S + 1; now_s < due + TLS_CRL_GRACE_S + DAY; now_s += 60)
+		ends_tell(&ends, context, peers, NULL, now_s);
+	log_close();
+	assert_in_range(lines(files[4], "error crl-closed"), 23, 25);
+
+	peers_free(peers);
+	tls_free(context);
+	buffer_fini(&errors);
+	certificate_fini(&root);
+	certificate_fini(&own);
+	for (size_t i = 0; i < 5; i++)
+		unlink(files[i]);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void
 test_seen(void **state)
 {
@@ -134,6 +219,7 @@ main(void)
 		cmocka_unit_test(test_thresholds),
 		cmocka_unit_test(test_a_year),
 		cmocka_unit_test(test_starts_and_renewals),
+		cmocka_unit_test(test_a_list_that_grows_old),
 		cmocka_unit_test(test_seen),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Revocation lists: which are believed, what they make of a chain at the handshake, later, and when a session is resumed. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 
 #include "authority.h"
 #include "broker/net/tls.h"
+#include "failmalloc.h"
 
 #define HOUR 3600L
 #define DAY  (24 * HOUR)
@@ -534,6 +536,41 @@ test_memory_is_bounded(void **state)
 	tls_free(context);
 }
 
+/* Every allocation of ours fails in turn: -ENOMEM, nothing half made, nothing leaked. */
+static void
+test_memory_that_fails(void **state)
+{
+	struct config_tls tls = { .certificate = path("server.pem"),
+		.key = path("server.key"),
+		.authorities = path("both.pem"),
+		.crls = path("crls.pem") };
+	struct tls_context *context;
+	struct buffer errors;
+	size_t n;
+
+	(void)state;
+	crl_write(path("crls.pem"), crl_make(&root, &(struct crl_options){ 0 }),
+	    crl_make(&between, &(struct crl_options){ 0 }), NULL);
+	for (n = 1;; n++) {
+		int rc;
+
+		context = NULL;
+		buffer_init(&errors, 4096);
+		failmalloc_at(n);
+		rc = tls_server_new(&context, &tls, &errors);
+		if (failmalloc_off()) {
+			assert_int_equal(rc, 0);
+			break;
+		}
+		assert_int_equal(rc, -ENOMEM);
+		assert_null(context);
+		buffer_fini(&errors);
+	}
+	assert_true(n > 4);
+	buffer_fini(&errors);
+	tls_free(context);
+}
+
 static void
 test_check(void **state)
 {
@@ -570,6 +607,7 @@ main(void)
 		cmocka_unit_test(test_judge),
 		cmocka_unit_test(test_resumption),
 		cmocka_unit_test(test_memory_is_bounded),
+		cmocka_unit_test(test_memory_that_fails),
 		cmocka_unit_test(test_check),
 	};
 

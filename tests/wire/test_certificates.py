@@ -333,10 +333,11 @@ def test_revoked_while_connected(living):
     assert broker.wait_log("handshake-refused", reason="revoked")
 
 
-def test_a_session_is_not_resumed_past_a_revocation(living):
+@pytest.mark.parametrize("version", BOTH, ids=lambda version: version.name)
+def test_a_session_is_not_resumed_past_a_revocation(living, version):
     """The ticket of before the reload is worth nothing: neither its key nor its certificate."""
     world, broker, _, goes = living
-    context = chains.context_of(goes, ssl.TLSVersion.TLSv1_2)
+    context = chains.context_of(goes, version)
 
     def dial(session):
         with socket.create_connection(("127.0.0.1", broker.ports["mllp"]), 10) as raw:
