@@ -8,7 +8,8 @@ MIB = 1 << 20
 
 #: A build with AddressSanitizer or ThreadSanitizer keeps shadows, red zones, and what was freed; its figures are only alike.
 _PROGRAM = pathlib.Path(LIAISOND).read_bytes() if pathlib.Path(LIAISOND).exists() else b""
-SANITIZED = b"__asan_init" in _PROGRAM or b"__tsan_init" in _PROGRAM
+THREADS = b"__tsan_init" in _PROGRAM  # and is slow
+SANITIZED = b"__asan_init" in _PROGRAM or THREADS
 
 #: For the environment: without it such a build keeps 256 MiB of what was freed.
 ASAN_OPTIONS = "quarantine_size_mb=1:thread_local_quarantine_size_kb=64:allocator_release_to_os_interval_ms=0:verify_asan_link_order=0"
