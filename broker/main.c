@@ -115,7 +115,7 @@ load(const char *path, bool check, struct config **configp, struct buffer *error
 	r = config_check_files(*configp, errors);
 	/* A start finds by itself what cannot be used, and goes on with a certificate that has ended: pulling has to be possible. */
 	if (r == 0 && check)
-		r = tls_check(&(*configp)->tls, errors);
+		r = tls_check(&(*configp)->tls, config_dials(*configp), errors);
 	if (r) {
 		config_release(*configp);
 		*configp = NULL;

@@ -169,7 +169,7 @@ make_contexts(struct reload *reload, const struct tls_identity *own)
 	if (r == 0)
 		r = tls_client_new(&reload->client, tls, &reload->report);
 	if (r == 0 && !same_certificate(own, tls_own(reload->server)))
-		r = tls_check(tls, &reload->report);
+		r = tls_check(tls, config_dials(reload->after), &reload->report);
 	return r;
 }
 

@@ -226,3 +226,12 @@ conf_read_destinations(struct conf_reader *r, struct config *c)
 	c->destinations = all;
 	c->destination_count = count;
 }
+
+bool
+config_dials(const struct config *config)
+{
+	for (size_t i = 0; i < config->destination_count; i++)
+		if (config->destinations[i].kind == DESTINATION_MLLP)
+			return true;
+	return false;
+}

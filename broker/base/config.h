@@ -284,4 +284,7 @@ void config_release(const struct config *config);
 const struct config_peer *config_peer(const struct config *config, const char *name);
 const struct config_destination *config_destination(const struct config *config, const char *name);
 
+/* Whether any destination is dialled: then our certificate must be good for a client as well. */
+bool config_dials(const struct config *config);
+
 const char *config_mode_name(enum config_mode mode);

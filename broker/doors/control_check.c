@@ -43,7 +43,7 @@ check_configuration(struct control_request *request)
 	if (!r)
 		r = config_check_files(config, &errors);
 	if (!r)
-		r = tls_check(&config->tls, &errors);
+		r = tls_check(&config->tls, config_dials(config), &errors);
 	if (r && !errors.len)
 		buffer_printf(&errors, "%s: %s", request->with->config_path, strerror(r < 0 ? -r : EINVAL));
 	if (r || errors.len)

@@ -62,9 +62,10 @@ int tls_server_new(struct tls_context **contextp, const struct config_tls *tls, 
 
 /*
  * What a start with ${tls} would find, and what every partner would: that certificate, key and authorities can be used and fit, that the
- * certificate is one for a server, and that its time has come and not passed. 0, TLS_INVALID (${errors} as above), -errno.
+ * certificate is one for a server (and, with ${dials}, for a client), and that its time has come and not passed. 0, TLS_INVALID (${errors} as above), -errno.
  */
-int tls_check(const struct config_tls *tls, struct buffer *errors) __attribute__((warn_unused_result));
+int tls_check(const struct config_tls *tls, bool dials, struct buffer *errors)
+    __attribute__((warn_unused_result));
 
 /* A client context: our certificate, and the authorities that may vouch for the server. Used by `liaison send` and `liaison pull`. */
 int tls_client_new(struct tls_context **contextp, const struct config_tls *tls, struct buffer *errors)

@@ -172,7 +172,7 @@ check_crls(const struct tls_context *context, const struct config_tls *tls, stru
 }
 
 int
-tls_check(const struct config_tls *tls, struct buffer *errors)
+tls_check(const struct config_tls *tls, bool dials, struct buffer *errors)
 {
 	struct tls_context *context = NULL;
 	X509 *certificate;
@@ -185,6 +185,12 @@ tls_check(const struct config_tls *tls, struct buffer *errors)
 	if (X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) != 1) {
 		buffer_printf(errors,
 		    "%s: the certificate is not one for a server; partners will refuse it\n",
+		    tls->certificate);
+		rc = TLS_INVALID;
+	}
+	if (dials && X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) != 1) {
+		buffer_printf(errors,
+		    "%s: the certificate is not one for a client as well; destinations will refuse it\n",
 		    tls->certificate);
 		rc = TLS_INVALID;
 	}

@@ -584,10 +584,10 @@ test_check(void **state)
 	buffer_init(&errors, 8192);
 	crl_write(path("crls.pem"), crl_make(&root, &(struct crl_options){ 0 }),
 	    crl_make(&between, &(struct crl_options){ 0 }), NULL);
-	assert_int_equal(tls_check(&tls, &errors), 0);
+	assert_int_equal(tls_check(&tls, false, &errors), 0);
 	crl_write(
 	    path("crls.pem"), crl_make(&root, &(struct crl_options){ .from_s = -DAY, .to_s = -HOUR }), NULL);
-	assert_int_equal(tls_check(&tls, &errors), TLS_INVALID);
+	assert_int_equal(tls_check(&tls, false, &errors), TLS_INVALID);
 	buffer_append_byte(&errors, 0);
 	assert_non_null(
 	    strstr((char *)errors.data, "the revocation list of CN=Root should have been replaced by"));

@@ -2,9 +2,11 @@
 """Whom the broker sends to: a destination whose certificate is not good gets nothing, and the reason stands in the log."""
 import datetime
 import ipaddress
+import subprocess
 
 import pytest
 
+from liaison_harness import LIAISOND
 from liaison_harness.authority import BOTH, CLIENT, HOUR, SERVER, Authority
 from liaison_harness.broker import wait_until
 from liaison_harness.destination import Destination
@@ -81,6 +83,8 @@ def test_our_own_is_refused_there(brokers, configuration, authority, stranger, r
     down = broker.wait_log("destination-down", destination="lab")
     assert "our certificate" in down["reason"], down
     assert lab.messages == []
+    checked = subprocess.run([LIAISOND, "-n", "-c", broker.file], capture_output=True, text=True)
+    assert checked.returncode != 0 and "not one for a client" in checked.stderr + checked.stdout, "and it could have been known before"
 
 
 def test_it_gets_a_good_one(brokers, configuration, authority, receiver):
