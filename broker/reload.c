@@ -184,8 +184,7 @@ report_changes(struct reload *reload, const struct tls_identity *own)
 		    (long long)tls_identity_days(next, (int64_t)(clock_wall_us() / 1000000)));
 	if (reload->report.len == 0)
 		buffer_append_str(&reload->report,
-		    "nothing is written otherwise; certificates and revocation lists were "
-		    "read again\n");
+		    "the configuration is as before; certificates and revocation lists were read again\n");
 	config_warnings(reload->after, &reload->report);
 }
 

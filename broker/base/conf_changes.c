@@ -121,6 +121,52 @@ compare(const char *kind, const struct list *before, const struct list *after, s
 	}
 #define COMPARE(kind) compare(#kind, LIST(before, kind), LIST(after, kind), report)
 
+static bool
+same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool
+same_tls(const struct config_tls *a, const struct config_tls *b)
+{
+	return same_text(a->certificate, b->certificate) && same_text(a->key, b->key) &&
+	       same_text(a->authorities, b->authorities) && same_text(a->crls, b->crls) &&
+	       a->unchecked == b->unchecked;
+}
+
+/* But for how many workers there are: config_can_follow tells of them. */
+static bool
+same_limits(const struct config_limits *a, const struct config_limits *b)
+{
+	struct config_limits limits;
+
+	memcpy(&limits, b, sizeof(limits));
+	limits.workers = a->workers;
+	return memcmp(a, &limits, sizeof(limits)) == 0;
+}
+
+/* What has no name of its own and a running broker follows. */
+static void
+compare_settings(const struct config *before, const struct config *after, struct buffer *report)
+{
+	const struct {
+		const char *name;
+		bool same;
+	} settings[] = {
+		{ "tls", same_tls(&before->tls, &after->tls) },
+		{ "limits", same_limits(&before->limits, &after->limits) },
+		{ "log.level", before->log_level == after->log_level },
+		{ "journal.duplicate_window",
+		    before->journal.duplicate_window_s == after->journal.duplicate_window_s },
+		{ "unrouted", before->unrouted == after->unrouted },
+	};
+
+	for (size_t i = 0; i < COUNT(settings); i++)
+		if (!settings[i].same)
+			buffer_printf(report, "%s: changed\n", settings[i].name);
+}
+
 void
 config_compare(const struct config *before, const struct config *after, struct config_changes *changes,
     struct buffer *report)
@@ -137,12 +183,7 @@ config_compare(const struct config *before, const struct config *after, struct c
 		buffer_append_str(report, "routes: in another order\n");
 		changes->routes = 1;
 	}
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
+	compare_settings(before, after, report);
 }
 
 bool

@@ -259,7 +259,8 @@ struct config_changes {
 	unsigned establishments, peers, listeners, destinations, routes;
 };
 
-/* From ${before} to ${after}; a line for each is appended to ${report}: "peer chu-lyon: added". */
+/* From ${before} to ${after}; a line for each is appended to ${report}: "peer chu-lyon: added", and for
+ * each group of other settings in which something differs: "limits: changed". */
 void config_compare(const struct config *before, const struct config *after, struct config_changes *changes,
     struct buffer *report);
 

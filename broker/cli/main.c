@@ -85,9 +85,8 @@ static const struct cli_command commands[] = {
 	    "  --from PEER    of this sender\n"
 	    "  --type TYPE    ORU^R01, or ORU\n"
 	    "  --at NAME      that were routed to this destination\n"
-	    "  --dead NAME    what was rejected there, or became a dead letter, or was dropped, and is not "
-	    "replayed "
-	    "yet\n"
+	    "  --dead NAME    what was rejected there or became a dead letter, and is not replayed yet;\n"
+	    "                 what was dropped goes by its ID only\n"
 	    "  --to NAME      there only; else to where each was routed, parked ones by the routes of now\n"
 	    "Each goes behind what waits there, in the order of the journal, as a new message with an id of "
 	    "its "
@@ -182,23 +181,26 @@ static const struct cli_command *
 find_command(const char *name)
 {
 	const struct cli_command *found = NULL;
-	size_t len = strlen(name);
+	size_t len = strlen(name), count = 0;
 
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 		if (len && strncmp(commands[i].name, name, len) == 0) {
-			if (found) {
-				fprintf(stderr, "liaison: \"%s\" may mean %s or %s\n", name, found->name,
-				    commands[i].name);
-				return NULL;
-			}
 			found = &commands[i];
+			count++;
 		}
 	}
+	if (count == 1)
+		return found;
 	if (!found)
 		fprintf(stderr, "liaison: no command \"%s\"; liaison --help lists them\n", name);
-	return found;
+	else
+		fprintf(stderr, "liaison: \"%s\" may mean", name);
+	for (size_t i = 0; found && i < COMMANDS; i++)
+		if (strncmp(commands[i].name, name, len) == 0)
+			fprintf(stderr, " %s%s", commands[i].name, &commands[i] == found ? "\n" : ",");
+	return NULL;
 }
 
 /* Whether argv[*i] is ${name} with a value, which goes to *${value}. -1: the value is missing. */

@@ -88,7 +88,7 @@ add_queue(void *arg, const json_t *row)
 	add_age(table, row);
 	add_number(table, row, "in_flight");
 	add_number(table, row, "tries");
-	table_addf(table, "%.19s", cli_text(row, "next")[0] ? cli_text(row, "next") : "-");
+	table_add(table, cli_text(row, "next")[0] ? cli_text(row, "next") : "-");
 	add_whom(table, row);
 	add_last_error(table, row);
 	return 0;

@@ -98,9 +98,9 @@ replay_all(struct replaying *replaying)
 }
 
 static void
-sum_up(const struct replaying *replaying)
+sum_up(const struct replaying *replaying, bool refused)
 {
-	if (!replaying->told)
+	if (!replaying->told && !refused)
 		printf("There is nothing to replay.\n");
 	else if (replaying->yes)
 		printf("%zu of %zu replayed\n", replaying->sent, replaying->told);
@@ -183,7 +183,7 @@ cli_replay(const struct cli *cli, int argc, char **argv)
 	if (!r) {
 		r = replay_all(&replaying);
 		if (r != CLI_COULD_NOT && !cli->json)
-			sum_up(&replaying);
+			sum_up(&replaying, r != CLI_DONE);
 	}
 	ids_fini(&replaying.ids);
 	json_decref(replaying.request);

@@ -113,7 +113,7 @@ add_peer(void *arg, const json_t *row)
 	table_addf(table, "%lld", number(row, "refused"));
 	table_addf(table, "%lld", number(row, "deferred"));
 	table_addf(table, "%lld", number(row, "duplicates"));
-	table_add(table, cli_text(row, "last_seen")[0] ? cli_text(row, "last_seen") : "never");
+	table_add(table, cli_text(row, "last_seen")[0] ? cli_text(row, "last_seen") : "not since the start");
 	return 0;
 }
 

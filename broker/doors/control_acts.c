@@ -76,7 +76,7 @@ find_dialled(struct control_request *request, size_t *numberp)
 
 	*numberp = core_number(request->with->core, name);
 	if (!destination || *numberp == CORE_NONE)
-		control_fail(request, "absent", "no destination is called so");
+		control_fail(request, "absent", "no destination is called so: liaison queue names them all");
 	else if (destination->kind == DESTINATION_INBOX)
 		control_fail(request, "refused", "an inbox waits for its reader; nothing to hold");
 	else

@@ -84,8 +84,10 @@ control_certs(struct control_request *request)
 	for (size_t i = 0; i < peers_count(with->peers); i++) {
 		const struct peer *peer = peers_at(with->peers, i);
 
-		well &= certificate_row(request, peer->config->name, "peer",
-		    peer->last_seen_us ? &peer->last : NULL, peer->last_seen_us);
+		if (!peer->config->identity_count)
+			continue; /* gone, or of a plain listener: it shows none */
+		well &= certificate_row(
+		    request, peer->config->name, "peer", peer_certificate(peer), peer->last_seen_us);
 	}
 	for (size_t i = 0; i < with->config->destination_count; i++) {
 		const struct config_destination *destination = &with->config->destinations[i];
@@ -156,7 +158,7 @@ look_at(struct control_request *request, const struct peer *peer)
 {
 	const struct explain_peer about = {
 		.peer = peer->config,
-		.last = peer->last_seen_us ? &peer->last : NULL,
+		.last = peer_certificate(peer),
 		.last_seen_us = peer->last_seen_us,
 		.connections = peer->connections,
 		.context = request->with->tls,
@@ -186,6 +188,8 @@ control_peer_test(struct control_request *request)
 	} else if (peer) {
 		look_at(request, peer);
 	} else {
-		control_fail(request, "absent", "no peer and no dialled destination is called so");
+		control_fail(request, "absent",
+		    "no peer and no dialled destination is called so: liaison peers and liaison queue name "
+		    "them");
 	}
 }

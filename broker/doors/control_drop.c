@@ -114,7 +114,7 @@ identified(struct control_request *request)
 	/* Any name that the journal has may have items that are to go; so may the parked ones. */
 	drop->number = control_queue_number(request->with->core, request->line.destination);
 	if (drop->number == CORE_NONE) {
-		control_fail(request, "absent", "no destination is called so");
+		control_fail(request, "absent", "no destination is called so: liaison queue names them all");
 		return;
 	}
 	for (size_t i = 0; i < count; i++)

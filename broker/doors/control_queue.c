@@ -255,5 +255,5 @@ control_queue(struct control_request *request)
 	else if (number != CORE_NONE)
 		list_messages(request, list, number);
 	else
-		control_fail(request, "absent", "no destination is called so");
+		control_fail(request, "absent", "no destination is called so: liaison queue names them all");
 }

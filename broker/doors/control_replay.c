@@ -79,6 +79,7 @@ static int
 pick_dead(struct control_request *request, struct replaying *r)
 {
 	struct trace_hop *hops = arena_calloc(&request->arena, PAGE, sizeof(*hops));
+	size_t found;
 	int error;
 
 	r->ids = arena_calloc(&request->arena, PAGE, sizeof(*r->ids));
@@ -87,10 +88,13 @@ pick_dead(struct control_request *request, struct replaying *r)
 		return -ENOMEM;
 	error = trace_dead(request->with->trace, control_recorded(request->line.destination),
 	    request->line.after, r->last, &request->arena, hops, PAGE, &r->count);
-	for (size_t i = 0; i < r->count; i++)
-		r->ids[i] = hops[i].ref;
-	if (!error && r->count == PAGE)
-		r->next = r->ids[PAGE - 1];
+	found = error ? 0 : r->count;
+	if (found == PAGE)
+		r->next = hops[PAGE - 1].ref;
+	r->count = 0;
+	for (size_t i = 0; i < found; i++)
+		if (hops[i].outcome != OUTCOME_DROPPED) /* an operator meant it: by its id only */
+			r->ids[r->count++] = hops[i].ref;
 	return error ? error
 		     : trace_list(request->with->trace, r->ids, r->count, &request->arena, r->messages);
 }

@@ -85,8 +85,8 @@ add_partners(struct control_request *request, json_t *row)
 	for (size_t i = 0; i < peers_count(with->peers); i++) {
 		const struct peer *peer = peers_at(with->peers, i);
 
-		if (peer->last_seen_us)
-			add_partner(row, peer->config->name, &peer->last);
+		if (peer_configured(peer) && peer_certificate(peer))
+			add_partner(row, peer->config->name, peer_certificate(peer));
 	}
 	for (size_t i = 0; with->seen && i < seen_count(with->seen); i++) {
 		const struct seen_entry *entry = seen_at(with->seen, i);
@@ -114,7 +114,7 @@ add_revocation(struct control_request *request, json_t *row)
 		    status.issuer);
 	else if (status.stale)
 		snprintf(text, sizeof(text),
-		    "the revocation list of %s is past its next update: from %lld h on its certificates are "
+		    "the revocation list of %s is past its next update: in %lld h its certificates will be "
 		    "refused; get a new one, liaison reload",
 		    status.issuer, (long long)((status.next_update + TLS_CRL_GRACE_S - now_s) / 3600));
 	if (status.stale || status.closed)

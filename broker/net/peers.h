@@ -24,7 +24,7 @@ struct peer {
 	unsigned connections;
 	unsigned polls;		  /* requests of the pull API that wait for something to list */
 	uint64_t last_seen_us;	  /* wall; 0: never */
-	struct tls_identity last; /* the last certificate seen */
+	struct tls_identity last; /* see peer_certificate */
 	struct ends_told told;	  /* of its end; for ends.c */
 	uint64_t junk_bytes;	  /* refused in the current hour */
 	uint64_t junk_hour;
@@ -55,6 +55,13 @@ static inline bool
 peer_configured(const struct peer *peer)
 {
 	return peer->config != &peer->gone;
+}
+
+/* The last certificate that ${peer} showed; NULL: none since the start, as of one that comes through a plain listener. */
+static inline const struct tls_identity *
+peer_certificate(const struct peer *peer)
+{
+	return peer->last.serial[0] ? &peer->last : NULL;
 }
 
 /* Outcomes of peers_match beside 0 and -errno. */

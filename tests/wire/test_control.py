@@ -175,8 +175,8 @@ def test_queue_and_search_find_it(lasting, authority):
 def test_peers_and_certificates(lasting, authority):
     push(lasting, authority)
     peers = lasting.liaison("peers").stdout
-    assert any(line.split()[0] == "chu" and "never" not in line for line in peers.splitlines())
-    assert any(line.split()[0] == "ehpad" and "never" in line for line in peers.splitlines())
+    assert any(line.split()[0] == "chu" and "not since" not in line for line in peers.splitlines())
+    assert any(line.split()[0] == "ehpad" and line.endswith("not since the start") for line in peers.splitlines())
     told = lasting.liaison("certs")
     assert told.returncode == 1  # the sender's ends within the day
     row = next(line for line in told.stdout.splitlines() if line.startswith("chu"))

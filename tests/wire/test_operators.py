@@ -219,6 +219,11 @@ def test_a_day_is_replayed_in_the_order_of_the_journal(dead, authority):
         assert told.returncode == 0 and told.stdout == "There is nothing to replay.\n", told
 
 
+def test_a_destination_nobody_has_is_all_that_is_told(dead):
+    told = dead.liaison("replay", "--since", "1h", "--to", "paris")
+    assert told.returncode == 1 and not told.stdout and "no destination is called" in told.stderr, told
+
+
 def test_dead_letters_are_replayed_once(dead, authority):
     ids, _ = push(dead, authority, 3)
     reader = dead.pull(authority.ehpad)
@@ -230,10 +235,14 @@ def test_dead_letters_are_replayed_once(dead, authority):
     assert first.split()[0] == str(ids[0]) and "dropped" in first and f"by {ME}" in first
     assert second.split()[0] == str(ids[1]) and "rejected" in second and second.endswith("unknown by ehpad")
     done = dead.liaison("replay", "--dead", "ehpad", "--reason", "they know him now", "--yes")
-    assert done.returncode == 0 and "2 of 2 replayed" in done.stdout, done
+    assert done.returncode == 0 and "1 of 1 replayed" in done.stdout, done  # what was dropped was meant to be
     new = [int(one) for one in re.findall(r"replayed as (\d+)", done.stdout)]
     assert queue(dead, "ehpad") == [ids[2], *new]
     assert dead.liaison("replay", "--dead", "ehpad", "--reason", "x", "--yes").stdout == "There is nothing to replay.\n"
+    listed = dead.liaison("queue", "ehpad", "--dead").stdout.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [str(ids[0])]
+    by_id = dead.liaison("replay", str(ids[0]), "--to", "ehpad", "--reason", "it was the right one", "--yes")
+    assert by_id.returncode == 0 and "1 of 1 replayed" in by_id.stdout, by_id
     assert dead.liaison("queue", "ehpad", "--dead").stdout.count("\n") == 1
     assert dead.liaison("why", str(ids[1])).returncode == 0  # what became of it is told of its replay
 

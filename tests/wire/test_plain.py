@@ -190,6 +190,8 @@ def test_the_plain_listener(broker_2, sender):
     assert (listening["tls"], listening["peer"], connected["tls"]) == ("none", "old-lab", "none")
     assert connected["listener"] == "old-lab" and not connected.get("cipher")
     broker_2.wait_log("received", peer="old-lab", control="OLD-1", bytes=len(sent))
+    # It has no certificate: none of it has ended.
+    assert "EXPIRED" not in broker_2.liaison("certs").stdout and "has expired" not in broker_2.liaison("status").stdout
     sender.finish()
     assert sender.ended() == b""
     broker_2.wait_log("disconnected", peer="old-lab", end="closed-by-peer")
