@@ -42,6 +42,8 @@ harden(SSL_CTX *ctx)
 		SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ctx,
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* A read ends behind a record that has no data for us: those who send nothing but key updates would keep it, and the loop, for ever. */
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_verify_depth(ctx, VERIFY_DEPTH);
 	SSL_CTX_set_max_cert_list(ctx, CHAIN_MAX);
