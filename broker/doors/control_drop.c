@@ -9,7 +9,7 @@
 
 #include "broker/doors/control_live.h"
 
-#define IN_FLIGHT_MAX 64 /* looked at: the widest window */
+#define IN_FLIGHT_MAX 256 /* looked at: the widest window */
 
 struct drop {
 	size_t number;

@@ -21,12 +21,12 @@
 #include "broker/net/dial.h"
 #include "broker/net/loop.h"
 #include "broker/senders/payload.h"
+#include "broker/senders/reply.h"
 #include "broker/senders/senders.h"
 #include "broker/senders/window.h"
 #include "codecs/mllp.h"
 
 struct metric_series;
-struct reply;
 
 #define SENDER_AHEAD	   4u		       /* messages read ahead of the window */
 #define SENDER_AHEAD_BYTES ((size_t)4 << 20)   /* and their bytes, for one destination */
@@ -34,6 +34,7 @@ struct reply;
 #define SENDER_ARENA_MAX   ((size_t)4 << 20)   /* to read it */
 #define SENDER_PIECE	   ((size_t)64 << 10)  /* handed to the link at a time */
 #define SENDER_STRAYS_MAX  256u		       /* on one link; then it is renewed at the next quiet moment */
+#define SENDER_NOISE_MAX   ((size_t)4 << 10)   /* bytes outside of frames at a time */
 #define SENDER_TRY_MS	   1000u	       /* when the journal, the workers or the memory failed us */
 #define SENDER_TELL_US	   UINT64_C(60000000)  /* stray answers: one line a minute */
 
@@ -42,8 +43,8 @@ struct sender_outcome {
 	struct sender_outcome *next;
 	struct mllp_sender *sender;
 	struct settlement item;
-	char code[32], error[32], place[64], text[300]; /* text: for the journal alone */
-	uint64_t took_us;				/* from the message to its answer */
+	char code[32], condition[REPLY_CONDITION_MAX], place[64], text[300]; /* text: for the journal alone */
+	uint64_t took_us; /* from the message to its answer */
 	uint64_t link_id;
 	unsigned sends;
 	bool waiting; /* the journal did not take it: to be handed over again */
@@ -82,7 +83,8 @@ struct mllp_sender {
 	bool gone;     /* not of the configuration any more */
 	bool stopping; /* nothing more is sent */
 	bool pumping, repump;
-	unsigned strays; /* on this link */
+	unsigned strays;	 /* on this link */
+	uint64_t answer_charged; /* what is held of an answer, in the budget */
 	uint64_t strays_untold, strays_told_us;
 
 	struct sender_state state;

@@ -25,6 +25,18 @@ copy_code(char *out, size_t size, struct span value)
 	out[value.len] = '\0';
 }
 
+/* ${error} if neither a name nor a number of a patient can hide in it: 204, E1021, HL7-207. Codes in words are in the journal alone. */
+static void
+copy_condition(struct reply *reply)
+{
+	size_t len = strlen(reply->error), digits = 0;
+
+	for (size_t i = 0; i < len; i++)
+		digits += reply->error[i] >= '0' && reply->error[i] <= '9';
+	if (len < sizeof(reply->condition) && digits >= 1 && digits <= 4)
+		memcpy(reply->condition, reply->error, len + 1);
+}
+
 static struct span
 first_there(const struct span *values, size_t count)
 {
@@ -75,6 +87,7 @@ reply_read(struct reply *reply, struct span content, struct arena *arena, const 
 		reply->control = ack.control_id;
 		if (ack.error_count) {
 			copy_code(reply->error, sizeof(reply->error), ack.errors[0].code);
+			copy_condition(reply);
 			if (ack.errors[0].has_path)
 				(void)hl7_path_format(&ack.errors[0].path, reply->place);
 		}

@@ -120,6 +120,17 @@ is_ending(const struct mllp_sender *sender)
 	       sender->strays >= SENDER_STRAYS_MAX;
 }
 
+/* Nothing is on its way any more. A link that brought strays and nothing else is not renewed at once: it would go round as fast as it is dialled. */
+static void
+give_up(struct mllp_sender *sender)
+{
+	bool useless = sender->strays >= SENDER_STRAYS_MAX && sender->window.progress == 0;
+
+	if (useless)
+		say(sender, "garbage", "answered for messages that were not on their way, and for no other");
+	end_link(sender, useless ? WINDOW_LOSS_FAILURE : WINDOW_LOSS_OURS, false);
+}
+
 static void
 set_deadline(struct mllp_sender *sender)
 {
@@ -150,7 +161,7 @@ sender_link_step(struct mllp_sender *sender)
 	if (sender->closing)
 		return;
 	if (is_ending(sender) && sender->window.sent == 0) {
-		end_link(sender, WINDOW_LOSS_OURS, false);
+		give_up(sender);
 		return;
 	}
 	if (!is_ending(sender) && !sender->was_held)
@@ -218,7 +229,8 @@ take_reply(struct mllp_sender *sender, const struct reply *reply)
 		break;
 	case WINDOW_REFUSED:
 		say(sender, "refused", "answered %s%s%s%s%s", hl7_ack_code_name(reply->code),
-		    reply->error[0] ? " " : "", reply->error, reply->place[0] ? " at " : "", reply->place);
+		    reply->condition[0] ? " " : "", reply->condition, reply->place[0] ? " at " : "",
+		    reply->place);
 		break;
 	}
 	if (early) /* refused before it was whole: the rest is not wanted */
@@ -259,6 +271,19 @@ take_event(struct mllp_sender *sender, const struct mllp_event *event)
 								: "bytes that are no frame");
 }
 
+/* What came of an answer counts as what is read ahead does. */
+static void
+account(struct mllp_sender *sender)
+{
+	struct budget_seat *seat = &sender->senders->seat;
+	uint64_t held;
+
+	mllp_reader_trim(&sender->reader);
+	held = mllp_reader_memory(&sender->reader);
+	budget_hold(seat, seat->held - sender->answer_charged + held);
+	sender->answer_charged = seat->budget ? held : 0;
+}
+
 static void
 input(void *arg, struct span bytes)
 {
@@ -268,6 +293,11 @@ input(void *arg, struct span bytes)
 	sender->pumping = true; /* what is settled on the way is looked at below */
 	while (!sender->closing && mllp_reader_next(&sender->reader, &bytes, &event) != MLLP_MORE)
 		take_event(sender, &event);
+	/* Noise is told when a frame follows it: here none may ever. */
+	if (!sender->closing && mllp_reader_state(&sender->reader) == MLLP_OUTSIDE &&
+	    mllp_reader_pending(&sender->reader) > SENDER_NOISE_MAX)
+		garbage(sender, "bytes that are no frame");
+	account(sender);
 	sender->pumping = false;
 	mllp_sender_pump(sender);
 }
@@ -342,6 +372,7 @@ forget_link(struct mllp_sender *sender)
 		sender_unload(sender, sender->writing);
 	mllp_reader_fini(&sender->reader);
 	mllp_reader_init(&sender->reader, SENDER_ANSWER_MAX, 0);
+	account(sender);
 }
 
 static void

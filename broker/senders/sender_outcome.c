@@ -34,8 +34,8 @@ tell(const struct sender_outcome *outcome)
 		log_u64(&line, "link", outcome->link_id);
 	log_text(&line, "destination", outcome->sender->name);
 	log_text(&line, "code", outcome->code);
-	if (outcome->error[0])
-		log_text(&line, "condition", outcome->error);
+	if (outcome->condition[0])
+		log_text(&line, "condition", outcome->condition);
 	if (outcome->place[0])
 		log_text(&line, "path", outcome->place);
 	log_u64(&line, "tries", outcome->sends);
@@ -135,13 +135,14 @@ sender_answered(struct mllp_sender *sender, const struct reply *reply, enum wind
 	}
 	item = window_find(&sender->window, seq);
 	outcome->sends = item->sends;
-	outcome->took_us = loop_now_us(sender->senders->options.loop) - item->sent_us;
+	if (item->sent_us != WINDOW_WRITING) /* rejected before it was whole */
+		outcome->took_us = loop_now_us(sender->senders->options.loop) - item->sent_us;
 	outcome->link_id = sender->link_id;
 	outcome->item.seq = seq;
 	(void)snprintf(outcome->code, sizeof(outcome->code), "%s", hl7_ack_code_name(reply->code));
 	if (*meaning == WINDOW_REJECTED) {
 		outcome->item.outcome = OUTCOME_REJECTED;
-		memcpy(outcome->error, reply->error, sizeof(outcome->error));
+		memcpy(outcome->condition, reply->condition, sizeof(outcome->condition));
 		memcpy(outcome->place, reply->place, sizeof(outcome->place));
 		put_text(outcome, reply);
 	}
