@@ -158,18 +158,21 @@ load_configuration(struct reload *reload)
 
 /*
  * New contexts, also when no setting changed: the files may have. A new certificate must be good today; the one in use goes on as it would
- * after a restart, lest a certificate that has ended stand in the way of every other change.
+ * after a restart, lest a certificate that has ended stand in the way of every other change; but where nothing was dialled before, it has to be good
+ * for a client now.
  */
 static int
 make_contexts(struct reload *reload, const struct tls_identity *own)
 {
 	const struct config_tls *tls = &reload->after->tls;
+	const bool dials = config_dials(reload->after);
 	int r = tls_server_new(&reload->server, tls, &reload->report);
 
 	if (r == 0)
 		r = tls_client_new(&reload->client, tls, &reload->report);
-	if (r == 0 && !same_certificate(own, tls_own(reload->server)))
-		r = tls_check(tls, config_dials(reload->after), &reload->report);
+	if (r == 0 &&
+	    (!same_certificate(own, tls_own(reload->server)) || (dials && !config_dials(reload->before))))
+		r = tls_check(tls, dials, &reload->report);
 	return r;
 }
 

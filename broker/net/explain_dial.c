@@ -185,6 +185,12 @@ shake(struct dialling *dialling)
 	return 0;
 }
 
+static bool
+is_client(SSL *ssl)
+{
+	return X509_check_purpose(SSL_get_certificate(ssl), X509_PURPOSE_SSL_CLIENT, 0) == 1;
+}
+
 /* Whether the server takes our certificate: silence is consent. */
 static int
 answered(struct dialling *dialling)
@@ -206,11 +212,12 @@ answered(struct dialling *dialling)
 		return 0;
 	}
 	words = tls_alert_words();
-	buffer_printf(dialling->report,
-	    "our certificate: WRONG: %s. Send our certificate (tls.certificate) to the partner's "
-	    "administrator: its issuer "
-	    "must be trusted there, and its subject known.\n",
-	    words ? words : "the server closed the connection straight after the handshake");
+	buffer_printf(dialling->report, "our certificate: WRONG: %s. %s\n",
+	    words ? words : "the server closed the connection straight after the handshake",
+	    is_client(dialling->ssl)
+		? "Send our certificate (tls.certificate) to the partner's administrator: its issuer "
+		  "must be trusted there, and its subject known."
+		: "Get a certificate that is for a client as well (clientAuth): this one is not.");
 	return EXPLAIN_BAD;
 }
 
@@ -221,7 +228,7 @@ tell_own(struct buffer *report, const struct tls_context *context, SSL *ssl, int
 
 	buffer_printf(report, "our certificate: %s, issued by %s, serial %s, %lld days left\n", own->subject,
 	    own->issuer, own->serial, (long long)tls_identity_days(own, now_s));
-	if (X509_check_purpose(SSL_get_certificate(ssl), X509_PURPOSE_SSL_CLIENT, 0) != 1)
+	if (!is_client(ssl))
 		buffer_append_str(report, "  note: it is not one for a client (its extended key usage lacks "
 					  "clientAuth): many servers refuse that\n");
 }

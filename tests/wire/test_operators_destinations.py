@@ -6,6 +6,7 @@ import re
 import pytest
 
 from liaison_harness import destination as does
+from liaison_harness.authority import SERVER
 from liaison_harness.broker import wait_until
 from liaison_harness.operators import ME, push, queue, rows, state, words
 
@@ -200,6 +201,19 @@ def test_a_reload_says_what_changed_or_what_is_wrong(broker, authority, lab):
     assert told["who"].startswith(ME)
 
 
+def test_the_first_destination_wants_a_certificate_for_clients(brokers, configuration, authority, lab):
+    broker = brokers(configuration, server=authority.issue("for-servers", usage=SERVER, dns=("localhost",))).start()
+    assert broker.liaison("reload").returncode == 0
+    configuration.destination("lab", lab.port)
+    broker.write()
+    told = broker.liaison("reload")
+    assert told.returncode == 1 and "the certificate is not one for a client as well" in told.stdout, told
+    broker.server = authority.server
+    broker.write()
+    assert broker.liaison("reload").returncode == 0
+    assert broker.liaison("peers", "test", "lab").returncode == 0
+
+
 def test_what_waits_for_a_destination_that_is_configured_no_more(broker, authority, lab):
     lab.stop()
     ids, _ = push(broker, authority, 2)
@@ -237,7 +251,7 @@ def test_who_should_send_and_does_not_is_told(brokers, configuration, authority)
 @pytest.mark.parametrize("days, row, alert", [
     (None, None, None),
     (1, "well", None),
-    (-1, "STALE", "is past its next update: from 4"),
+    (-1, "STALE", "is past its next update: in 4"),
     (-4, "TOO OLD: CERTIFICATES ARE REFUSED", "is too old: its certificates are refused"),
 ])
 def test_revocation_lists_are_told_with_their_age(brokers, configuration, authority, tmp_path, days, row, alert):

@@ -101,6 +101,19 @@ def test_twice_is_as_good_as_once(quickstart):
     assert shape(first[1], quickstart) == shape(second[1], quickstart)
 
 
+def test_a_configuration_that_was_changed_is_kept(quickstart):
+    code, out, err = quickstart.run("--once")
+    assert code == 0, out + err
+    file = quickstart.state / "liaison.conf"
+    changed = file.read_text().replace('{ name = "ehpad-demo"; finess', '{ name = "chu-lyon"; mode = "test"; },\n  { name = "ehpad-demo"; finess')
+    file.write_text(changed)
+    code, out, err = quickstart.run("--once")
+    assert code == 0 and "as you changed it" in out and file.read_text() == changed, out + err
+    quickstart.ports = free_ports()
+    code, _, err = quickstart.run("--once")
+    assert code == 1 and "was changed by hand and has no port" in err and file.read_text() == changed, err
+
+
 def test_port_in_use(quickstart):
     with socket.socket() as other:
         other.bind(("127.0.0.1", quickstart.ports["https"]))
