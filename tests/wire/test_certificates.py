@@ -121,7 +121,7 @@ def test_refused_inwards(strict, world, row, version):
     line = last_refusal(strict, count)
     assert line["reason"] == reason and line.level == "warning"
     if reason in ("expired", "revoked", "wrong usage", "weak key", "self-signed", "revocation list too old"):
-        assert line["serial"].lstrip("0") == identity.serial.lstrip("0"), "the line names the certificate"
+        assert line["serial"] == identity.serial, "the line names the certificate"
     assert strict.metric("liaison_handshakes_refused_total", reason=reason) == before + 1
     assert not strict.log("connected", link=line["link"])
 
@@ -285,7 +285,7 @@ def test_a_destination_s_certificate_is_watched(outward):
     lab, broker = start(identity)
     line = broker.wait_log("certificate-ends", destination="lab")
     assert (line["within"], line["days"], line.level) == ("14", "12", "warning")
-    assert line["serial"].lstrip("0") == identity.serial.lstrip("0")
+    assert line["serial"] == identity.serial
     assert broker.metric("liaison_destination_certificate_days", destination="lab") == 12
     time.sleep(2.5)
     assert len(broker.log("certificate-ends", destination="lab")) == 1
@@ -326,7 +326,7 @@ def test_revoked_while_connected(living):
     for one in links[40:]:
         assert one.ask(message()).code == "AA"
     lines = broker.log("link-judged-out", peer="goes", why="revoked")
-    assert len(lines) == 40 and all(line["serial"].lstrip("0") == goes.serial.lstrip("0") for line in lines)
+    assert len(lines) == 40 and all(line["serial"] == goes.serial for line in lines)
     assert not broker.log("link-judged-out", peer="stays")
     assert broker.metric("liaison_links_judged_out_total", reason="revoked") == 40
     assert not admitted(broker.ports["mllp"], goes, ssl.TLSVersion.TLSv1_3)

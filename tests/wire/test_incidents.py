@@ -113,7 +113,7 @@ def test_an_expired_certificate_that_tries_for_ever_makes_few_lines(lasting, aut
 def test_who_connects_is_told_with_serial_and_end(lasting):
     push(lasting, "S1")
     line = lasting.wait_log("connected", peer="chu")
-    assert line["serial"].lstrip("0") == lasting.sender.serial.lstrip("0")
+    assert line["serial"] == lasting.sender.serial
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line["not_after"])
 
 
@@ -128,7 +128,7 @@ def test_a_partners_certificate_that_ends_soon_is_an_alert(lasting, authority):
 def test_our_certificate_that_ends_soon_is_told_in_the_log(broker, lasting):
     line = broker.wait_log("certificate-ending-now", whose="broker")  # it lasts for hours
     assert line.level == "error" and (line["days"], line["within"]) == ("0", "1")
-    assert line["serial"].lstrip("0") == broker.server.serial
+    assert line["serial"] == broker.server.serial
     time.sleep(2.5)
     assert len(broker.log("certificate-ending-now")) == 1, "once, not at every look"
     assert not lasting.log("certificate-ending-now")
