@@ -243,8 +243,10 @@ entrances_switch(struct entrances *entrances, struct tls_context *tls)
 
 		set->listeners[i] = entrance->listener;
 		listener_reconfigure(entrance->listener, set->config, &set->config->listeners[i], tls);
-		if (set->fresh[i])
+		if (set->fresh[i]) {
+			listener_tell(entrance->listener, &set->config->listeners[i]);
 			continue;
+		}
 		if (entrance->mllp)
 			mllp_door_reconfigure(entrance->mllp, set->config);
 		else

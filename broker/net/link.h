@@ -76,11 +76,13 @@ struct listener_options {
 };
 
 /*
- * Bind and listen on a numeric address; `listening` is logged; -errno is the caller's to tell. Everything in ${options} is outlived by the
+ * Bind and listen on a numeric address; what came of it is the caller's to tell (listener_tell). Everything in ${options} is outlived by the
  * listener, but for ${options} itself.
  */
 int listener_new(struct listener **listenerp, const struct listener_options *options)
     __attribute__((warn_unused_result));
+/* Log `listening`, as ${config_listener} names it. */
+void listener_tell(const struct listener *listener, const struct config_listener *config_listener);
 void listener_stop(struct listener *listener); /* no new connections; open links go on */
 /* Drops the links that are left (LINK_STOPPING); closed() is called at once. Never inside a callback of one of them. NULL is harmless. */
 void listener_free(struct listener *listener);

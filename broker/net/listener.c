@@ -236,8 +236,8 @@ listen_on(const char *address, uint16_t port)
 	return fd;
 }
 
-static void
-tell_listening(const struct listener *listener, const struct config_listener *config)
+void
+listener_tell(const struct listener *listener, const struct config_listener *config)
 {
 	struct log_line line;
 
@@ -311,7 +311,6 @@ listener_new(struct listener **listenerp, const struct listener_options *options
 		rc = -ENOMEM;
 		goto fail;
 	}
-	tell_listening(listener, options->listener);
 	*listenerp = listener;
 	return 0;
 fail:

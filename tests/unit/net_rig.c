@@ -104,6 +104,7 @@ rig_start(struct rig *rig, const struct link_handler *handler, void *door)
 	options.tls = rig->tls;
 	options.peers = rig->peers;
 	MUST(listener_new(&rig->listener, &options) == 0);
+	listener_tell(rig->listener, options.listener);
 	MUST(pthread_create(&rig->thread, NULL, turn, rig) == 0);
 	buffer_fini(&errors);
 }
