@@ -49,3 +49,17 @@ def test_the_unit_stays_hardened(unit):
                                   "MemoryDenyWriteExecute=yes", "StateDirectoryMode=0700"])
 def test_the_unit_says(line):
     assert line in (CONF / "liaison.service").read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", ["liaison-crls.service", "liaison-crls.timer"])
+def test_systemd_takes_the_units_of_revocation_lists(tmp_path, name):
+    for one in ("liaison-crls.service", "liaison-crls.timer"):
+        text = (CONF / one).read_text()
+        if one.endswith(".service"):
+            text, changed = re.subn(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text)
+            assert changed == 1
+        (tmp_path / one).write_text(text)
+    assert complaints(tmp_path / name) == []
+    (tmp_path / name).write_text((tmp_path / name).read_text().replace("Type=oneshot", "Type=onceshot").replace("OnCalendar=hourly",
+                                                                                                             "OnCalendar=whenever"))
+    assert complaints(tmp_path / name), "a wrong one is noticed"
