@@ -29,6 +29,9 @@
 /* The largest lists in the field have some 30 MiB; past this it is no list. */
 #define FILE_MAX ((off_t)256 * 1024 * 1024)
 
+/* Listed authorities above a chain, at most: some may vouch for one another. */
+#define ABOVE_MAX 8
+
 struct list {
 	X509_CRL *crl;
 	ISSUING_DIST_POINT *scope; /* NULL: all certificates of the authority */
@@ -417,14 +420,15 @@ tls_crls_check(X509_STORE_CTX *store, const struct tls_crls *crls)
 {
 	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
 	const int64_t now_s = (int64_t)time(NULL);
+	X509 *certificate = sk_X509_value(chain, 0), *issuer;
 	int count = sk_X509_num(chain);
 
-	for (int i = 0; i < count; i++) {
-		X509 *certificate = sk_X509_value(chain, i);
-		X509 *issuer =
-		    i + 1 < count ? sk_X509_value(chain, i + 1) : tls_crls_issuer(crls, certificate);
-		int error = issuer ? tls_crls_look_up(crls, certificate, issuer, now_s) : X509_V_OK;
+	/* The chain ends at the first that is listed; those above it are looked up as far as they are listed, too. */
+	for (int i = 0; certificate && i < count + ABOVE_MAX; i++, certificate = issuer) {
+		int error;
 
+		issuer = i + 1 < count ? sk_X509_value(chain, i + 1) : tls_crls_issuer(crls, certificate);
+		error = issuer ? tls_crls_look_up(crls, certificate, issuer, now_s) : X509_V_OK;
 		if (error == X509_V_OK)
 			continue;
 		X509_STORE_CTX_set_error_depth(store, i);

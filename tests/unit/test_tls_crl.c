@@ -146,6 +146,37 @@ test_the_whole_chain(void **state)
 	assert_string_equal(verdict("both.pem", &below, NULL), "revoked");
 }
 
+/* Listed authorities above one another are looked up to the top, though the chain ends at the first of them. */
+static void
+test_authorities_of_authorities(void **state)
+{
+	struct certificate deep, leaf;
+	FILE *stream = fopen(chain_path("three.pem"), "w");
+
+	(void)state;
+	certificate_make(&deep, &(struct certificate_options){ .name = "Deep", .authority = 1 }, &between);
+	certificate_make(
+	    &leaf, &(struct certificate_options){ .name = "leaf", .usage = "clientAuth" }, &deep);
+	assert_non_null(stream);
+	assert_int_equal(PEM_write_X509(stream, root.x509), 1);
+	assert_int_equal(PEM_write_X509(stream, between.x509), 1);
+	assert_int_equal(PEM_write_X509(stream, deep.x509), 1);
+	assert_int_equal(fclose(stream), 0);
+	for (int bad = 0; bad < 2; bad++) {
+		crl_write(chain_path("crls.pem"),
+		    crl_make(&root, &(struct crl_options){ .revoked = bad ? &between : NULL }),
+		    crl_make(&between, &(struct crl_options){ 0 }),
+		    crl_make(&deep, &(struct crl_options){ 0 }), NULL);
+		if (bad)
+			assert_string_equal(verdict("three.pem", &leaf, NULL), "authority revoked");
+		else
+			chain_good(verdict("three.pem", &leaf, NULL));
+	}
+	unlink(chain_path("three.pem"));
+	certificate_fini(&deep);
+	certificate_fini(&leaf);
+}
+
 static void
 test_grace(void **state)
 {
@@ -282,6 +313,7 @@ main(void)
 		cmocka_unit_test(test_what_is_not_believed),
 		cmocka_unit_test(test_revoked),
 		cmocka_unit_test(test_the_whole_chain),
+		cmocka_unit_test(test_authorities_of_authorities),
 		cmocka_unit_test(test_grace),
 		cmocka_unit_test(test_scopes),
 		cmocka_unit_test(test_memory_that_fails),
