@@ -48,11 +48,11 @@ static const struct cli_command commands[] = {
 	    "peer,\n"
 	    "and explain each step; nothing is sent. The exit status is 1 when it fails.\n",
 	    cli_peers },
-	{ "certs", "",
-	    "our certificate, the last one seen of every peer and destination, the revocation lists",
-	    "The state tells 60, 30, 14, 7 and 1 days before the end; from 30 on the exit status is 1, of a "
-	    "revocation list\n"
-	    "when it is past its next update.\n",
+	{ "certs", "", "our certificate, the last one of every peer and destination, the revocation lists",
+	    "The state tells 60, 30, 14, 7 and 1 days before the end, and what is revoked. The exit status "
+	    "is 1 "
+	    "from 30\n"
+	    "days on, when one is revoked, and when a revocation list is past its next update.\n",
 	    cli_certs },
 	{ "reload", "", "read the configuration, certificates and revocation lists again and switch to them",
 	    "Prints what changed; or, with exit status 1, every error with its file and line: then nothing "

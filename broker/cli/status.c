@@ -196,6 +196,8 @@ add_certificate(void *arg, const json_t *row)
 	table_addf(table, "%lld", number(row, "days"));
 	if (cli_true(row, "expired"))
 		table_add(table, "EXPIRED");
+	else if (cli_text(row, "revocation")[0])
+		table_add(table, cli_text(row, "revocation"));
 	else if (number(row, "within"))
 		table_addf(table, "within %lld days", number(row, "within"));
 	else

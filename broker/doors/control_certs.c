@@ -31,26 +31,40 @@ within(int64_t days)
 	return 0;
 }
 
+/* What the lists say of a partner's certificate; NULL: nothing that stands in its way. */
+static const char *
+withdrawn(struct control_request *request, const char *role, const struct tls_identity *identity)
+{
+	const struct tls_context *context = request->with->tls;
+	const char *words = NULL;
+
+	if (context && strcmp(role, "ours") != 0)
+		words = tls_serial_words(context, identity, now_s());
+	return words && strcmp(words, "good") != 0 ? words : NULL;
+}
+
 /* The row of ${identity}, NULL: none was seen since the start. False when an operator should see to it. */
 static bool
 certificate_row(struct control_request *request, const char *whose, const char *role,
     const struct tls_identity *identity, uint64_t seen_us)
 {
 	int64_t days = identity ? tls_identity_days(identity, now_s()) : 0;
+	const char *words = identity ? withdrawn(request, role, identity) : NULL;
 
 	if (!identity) {
 		control_row(request, json_pack("{ss so ss so}", "kind", "certificate", "whose",
 					 control_text(whose), "role", role, "last_seen", json_null()));
 		return true;
 	}
-	control_row(request,
-	    json_pack("{ss so ss so so so so so so sI si sb}", "kind", "certificate", "whose",
-		control_text(whose), "role", role, "subject", control_text(identity->subject), "issuer",
-		control_text(identity->issuer), "serial", control_text(identity->serial), "not_before",
-		control_time((uint64_t)identity->not_before * 1000000), "not_after",
-		control_time((uint64_t)identity->not_after * 1000000), "last_seen", control_time(seen_us),
-		"days", (json_int_t)days, "within", within(days), "expired", (int)(days < 0)));
-	return days > PEERS_OWN_SOON;
+	control_row(
+	    request, json_pack("{ss so ss so so so so so so sI si sb ss?}", "kind", "certificate", "whose",
+			 control_text(whose), "role", role, "subject", control_text(identity->subject),
+			 "issuer", control_text(identity->issuer), "serial", control_text(identity->serial),
+			 "not_before", control_time((uint64_t)identity->not_before * 1000000), "not_after",
+			 control_time((uint64_t)identity->not_after * 1000000), "last_seen",
+			 control_time(seen_us), "days", (json_int_t)days, "within", within(days), "expired",
+			 (int)(days < 0), "revocation", words));
+	return days > PEERS_OWN_SOON && !words;
 }
 
 /* Of all lists the one that is due first. */

@@ -248,6 +248,21 @@ def test_who_should_send_and_does_not_is_told(brokers, configuration, authority)
     assert "is silent" not in broker.liaison("status").stdout
 
 
+def test_a_revoked_certificate_is_not_called_well(brokers, configuration, authority, tmp_path):
+    lists = tmp_path / "lists.pem"
+    lists.write_bytes(authority.crl())
+    configuration.tls["crls"] = str(lists)
+    broker = brokers(configuration).start()
+    push(broker, authority)
+    row = next(line for line in broker.liaison("certs").stdout.splitlines() if line.startswith("chu "))
+    assert "revoked" not in row
+    lists.write_bytes(authority.crl(authority.chu))
+    assert broker.liaison("reload").returncode == 0
+    told = broker.liaison("certs")
+    row = next(line for line in told.stdout.splitlines() if line.startswith("chu "))
+    assert told.returncode == 1 and row.split()[2] == "revoked", told
+
+
 @pytest.mark.parametrize("days, row, alert", [
     (None, None, None),
     (1, "well", None),
