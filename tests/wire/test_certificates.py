@@ -108,12 +108,10 @@ def last_refusal(broker, count):
     return broker.log("handshake-refused")[-1]
 
 
-@pytest.mark.parametrize("version", BOTH, ids=lambda version: version.name)
-@pytest.mark.parametrize("row", INWARDS)
+@pytest.mark.parametrize("row,version", [(row, version) for row, (_, _, versions) in INWARDS.items() for version in versions],
+                         ids=lambda one: one if isinstance(one, str) else one.name)
 def test_refused_inwards(strict, world, row, version):
-    make, reason, versions = INWARDS[row]
-    if version not in versions:
-        pytest.skip("this kind cannot be shown in that version")
+    make, reason, _ = INWARDS[row]
     identity = make(world)
     before = strict.metric("liaison_handshakes_refused_total", reason=reason)
     count = len(strict.log("handshake-refused"))
