@@ -259,6 +259,15 @@ read_parts(struct conf_reader *r, struct config *c)
 	conf_read_routes(r, c);
 }
 
+/* Whether the control socket stands before what could not be parsed. */
+static bool
+names_socket(struct conf_reader *r)
+{
+	const config_setting_t *control = conf_first(r, "control");
+
+	return control && conf_member(control, "socket");
+}
+
 static int
 load(struct conf_reader *r, const char *path, struct config *c,
     void (*parts)(struct conf_reader *r, struct config *c))
@@ -268,8 +277,10 @@ load(struct conf_reader *r, const char *path, struct config *c,
 	for (size_t i = 0; i < r->file_count && error == 0; i++)
 		error = read_file(r, &r->files[i]);
 	/* of a file that could not be parsed every reference would be missing: nothing more is told then */
-	if (error == 0 && !r->invalid)
+	if (error == 0 && (!r->invalid || (parts == conf_read_control && names_socket(r)))) {
+		r->invalid = false;
 		parts(r, c);
+	}
 	for (size_t i = 0; i < r->file_count; i++)
 		config_destroy(&r->files[i].config);
 	if (error == 0)

@@ -239,7 +239,7 @@ int config_load(const char *path, struct config **configp, struct buffer *errors
 
 /*
  * Like config_load, but only ${socket} and ${socket_group} are read and all else is empty and unchecked: a mistake elsewhere does not keep an
- * operator from the broker that runs.
+ * operator from the broker that runs, nor does a file that is half written, when the socket stands before the place; ${errors} tells of it also on 0.
  */
 int config_load_control(const char *path, struct config **configp, struct buffer *errors)
     __attribute__((warn_unused_result));

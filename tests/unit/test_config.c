@@ -77,7 +77,7 @@ test_good(void **state)
 	config_release(NULL);
 }
 
-/* The way to the broker is found however wrong the rest is, as long as it can be parsed. */
+/* The way to the broker is found however wrong the rest is, as far as it can be parsed. */
 static void
 test_control(void **state)
 {
@@ -94,6 +94,18 @@ test_control(void **state)
 	conf_write_file(conf_path, "control = { sock = \"c.sock\"; };\n");
 	assert_int_equal(config_load_control(conf_path, &c, &conf_errors), CONFIG_INVALID);
 	conf_write_file(conf_path, "control = = ;\n");
+	assert_int_equal(config_load_control(conf_path, &c, &conf_errors), CONFIG_INVALID);
+	/* Half written: what stands before the place counts, what stands behind it is not seen. */
+	conf_write_file(conf_path, "control = { socket = \"c.sock\"; };\npeers = (( ;\n");
+	buffer_reset(&conf_errors);
+	assert_int_equal(config_load_control(conf_path, &c, &conf_errors), 0);
+	assert_string_equal(strrchr(c->socket, '/'), "/c.sock");
+	assert_true(conf_errors.len > 0);
+	config_release(c);
+	assert_int_equal(conf_load(&c), CONFIG_INVALID);
+	conf_write_file(conf_path, "peers = (( ;\ncontrol = { socket = \"c.sock\"; };\n");
+	assert_int_equal(config_load_control(conf_path, &c, &conf_errors), CONFIG_INVALID);
+	conf_write_file(conf_path, "control = { socket = \"c.sock\" group = ;\n");
 	assert_int_equal(config_load_control(conf_path, &c, &conf_errors), CONFIG_INVALID);
 }
 

@@ -199,6 +199,11 @@ def test_a_reload_says_what_changed_or_what_is_wrong(broker, authority, lab):
     assert state(broker, "labo")["protocol"] == "mllp"
     told = broker.wait_log("operator", act="reload")
     assert told["who"].startswith(ME)
+    # Half written, at three in the morning: the broker can be asked all the same.
+    broker.file.write_text(good + "\nhalf = ((\n")
+    bad = broker.liaison("reload")
+    assert bad.returncode == 1 and re.search(r"liaison\.conf:\d+: syntax error", bad.stdout) and "nothing was switched" in bad.stderr, bad
+    assert state(broker, "labo")["protocol"] == "mllp"
 
 
 def test_the_first_destination_wants_a_certificate_for_clients(brokers, configuration, authority, lab):
