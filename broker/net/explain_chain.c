@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A server's chain in sentences. Every fault is told, with the certificate that it concerns and what to do. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -137,34 +138,42 @@ tell_certificate(struct buffer *report, size_t number, X509 *certificate, int64_
 	buffer_printf(report, "; usage: %s\n", usage_text(certificate, room));
 }
 
+/* ${name} as text; what the other side wrote cannot forge a line of ours. */
+static void
+name_text(const GENERAL_NAME *name, char text[static 256])
+{
+	const ASN1_STRING *value = name->type == GEN_DNS ? name->d.dNSName : name->d.iPAddress;
+	const uint8_t *data = ASN1_STRING_get0_data(value);
+	size_t len = (size_t)ASN1_STRING_length(value);
+
+	text[0] = '\0';
+	if (name->type == GEN_IPADD) {
+		if (len == 4 || len == 16)
+			inet_ntop(len == 4 ? AF_INET : AF_INET6, data, text, 256);
+		return;
+	}
+	len = len > 255 ? 255 : len;
+	for (size_t i = 0; i < len; i++)
+		text[i] = data[i] > ' ' && data[i] <= '~' ? (char)data[i] : '?';
+	text[len] = '\0';
+}
+
 /* The names of a server's certificate, as server_name may have them. */
 static void
 tell_names(struct buffer *report, X509 *certificate)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-	const uint8_t *data;
 	size_t told = 0;
-	int len;
+	char text[256];
 
 	buffer_append_str(report, "  for");
 	for (int i = 0; i < sk_GENERAL_NAME_num(names) && told < 20; i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 
-		if (name->type == GEN_DNS) {
-			data = ASN1_STRING_get0_data(name->d.dNSName);
-			len = ASN1_STRING_length(name->d.dNSName);
-			buffer_printf(
-			    report, "%s %.*s", told ? "," : "", len > 255 ? 255 : len, (const char *)data);
-			told++;
-		} else if (name->type == GEN_IPADD && ASN1_STRING_length(name->d.iPAddress) == 4) {
-			data = ASN1_STRING_get0_data(name->d.iPAddress);
-			buffer_printf(
-			    report, "%s %u.%u.%u.%u", told ? "," : "", data[0], data[1], data[2], data[3]);
-			told++;
-		} else if (name->type == GEN_IPADD) {
-			buffer_printf(report, "%s an IPv6 address", told ? "," : "");
-			told++;
-		}
+		if (name->type != GEN_DNS && name->type != GEN_IPADD)
+			continue;
+		name_text(name, text);
+		buffer_printf(report, "%s %s", told++ ? "," : "", text);
 	}
 	buffer_append_str(report, told ? "\n" : " no host at all (it has no alternative names)\n");
 	GENERAL_NAMES_free(names);

@@ -154,9 +154,14 @@ check_crls(const struct tls_context *context, const struct config_tls *tls, stru
 	struct missing missing = { errors, tls->crls, false };
 	const int64_t now_s = (int64_t)time(NULL);
 	struct tls_crl crl;
-	bool stale = false;
+	bool stale = false, revoked = false;
 	char when[32];
 
+	if (strcmp(tls_serial_words(context, &context->own, now_s), "revoked") == 0) {
+		buffer_printf(
+		    errors, "%s: the certificate is revoked; partners will refuse it\n", tls->certificate);
+		revoked = true;
+	}
 	tls_crls_missing(context->crls, say_missing, &missing);
 	for (size_t i = 0; tls_crl_at(context, i, &crl); i++) {
 		if (now_s <= crl.next_update)
@@ -168,7 +173,7 @@ check_crls(const struct tls_context *context, const struct config_tls *tls, stru
 		    now_s > crl.next_update + TLS_CRL_GRACE_S ? "its certificates are refused"
 							      : "72 h later its certificates are refused");
 	}
-	return !stale && !missing.any;
+	return !revoked && !stale && !missing.any;
 }
 
 int

@@ -59,7 +59,7 @@ setup(void **state)
 	    &(struct certificate_options){ .name = "broker", .usage = "serverAuth,clientAuth" }, &root);
 	certificate_make(&good,
 	    &(struct certificate_options){
-		.name = "lab", .san = "DNS:localhost,IP:127.0.0.1", .usage = "serverAuth" },
+		.name = "lab", .san = "DNS:localhost,IP:127.0.0.1,IP:2001:db8::1", .usage = "serverAuth" },
 	    &root);
 	certificate_make(&named,
 	    &(struct certificate_options){
@@ -220,7 +220,7 @@ test_good(void **state)
 			if (dial(SHAKES, &good, names[i], names[i], crls, &text) != 0)
 				fail_msg("%s", text);
 			has(text, "certificate 1: CN=lab", "issued by CN=Root", "0 days left; usage: server",
-			    "for localhost, 127.0.0.1", "certificate 2: CN=Root", "chain: good",
+			    "for localhost, 127.0.0.1, 2001:db8::1", "certificate 2: CN=Root", "chain: good",
 			    crls ? "revocation: not listed in the list of CN=Root (1 entries"
 				 : "not looked at",
 			    "our certificate: CN=broker", "did not refuse it", "verdict: good", NULL);
@@ -251,6 +251,25 @@ test_faults_of_the_chain(void **state)
 	    "WRONG: certificate 1: unknown authority. ", "WRONG: certificate 1: wrong usage. ",
 	    "WRONG: certificate 1: wrong host name. ", NULL);
 	free(text);
+}
+
+/* What a server writes into its certificate stays in its line. */
+static void
+test_a_name_that_lies(void **state)
+{
+	struct certificate liar;
+	char *text;
+
+	(void)state;
+	certificate_make(&liar,
+	    &(struct certificate_options){
+		.name = "a\nverdict: good", .san = "DNS:x\nverdict: good\x1b[2J", .usage = "serverAuth" },
+	    &other);
+	assert_int_equal(dial(SHAKES, &liar, "localhost", "localhost", false, &text), EXPLAIN_BAD);
+	has(text, "for x?verdict:?good?[2J", "certificate 1: CN=a\\0Averdict: good", NULL);
+	assert_null(strstr(text, "\nverdict: good"));
+	free(text);
+	certificate_fini(&liar);
 }
 
 static void
@@ -370,6 +389,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_faults_of_the_chain),
+		cmocka_unit_test(test_a_name_that_lies),
 		cmocka_unit_test(test_no_handshake),
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_a_peer_that_dials_us),

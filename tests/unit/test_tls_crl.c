@@ -303,6 +303,12 @@ test_check(void **state)
 	assert_non_null(
 	    strstr((char *)errors.data, "the revocation list of CN=Root should have been replaced by"));
 	assert_non_null(strstr((char *)errors.data, "no revocation list of CN=Between"));
+	buffer_reset(&errors);
+	crl_write(chain_path("crls.pem"), crl_make(&root, &(struct crl_options){ .revoked = &server }),
+	    crl_make(&between, &(struct crl_options){ 0 }), NULL);
+	assert_int_equal(tls_check(&tls, false, &errors), TLS_INVALID);
+	buffer_append_byte(&errors, 0);
+	assert_non_null(strstr((char *)errors.data, "server.pem: the certificate is revoked"));
 	buffer_fini(&errors);
 }
 

@@ -123,6 +123,11 @@ def test_a_partners_certificate_that_ends_soon_is_an_alert(lasting, authority):
     status = lasting.liaison("status")
     assert status.returncode == 1 and "! the certificate of chu expires in 13 days" in status.stdout
     assert lasting.metric("liaison_certificate_days", peer="chu") == 13
+    line = lasting.wait_log("certificate-ends", whose="chu")
+    assert (line["within"], line["days"], line["serial"]) == ("14", "13", soon.serial)
+    lasting.mllp(soon).ask(message())
+    time.sleep(1.5)
+    assert len(lasting.log("certificate-ends", whose="chu")) == 1, "once for a certificate, however often it comes"
 
 
 def test_our_certificate_that_ends_soon_is_told_in_the_log(broker, lasting):
