@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every certificate that must be refused is, inwards and outwards, each with its own reason in the log; and those that live, live."""
 import datetime
+import functools
+import http.server
 import re
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from liaison_harness import LIAISOND, SOURCE, chains
+from liaison_harness import LIAISON, LIAISOND, SOURCE, chains
 from liaison_harness.authority import HOUR, SERVER, Authority
 from liaison_harness.broker import Broker, wait_until
 from liaison_harness.chains import admitted, with_chain
@@ -370,3 +373,44 @@ def test_a_bad_list_is_refused_and_the_old_one_stays(living, content, words):
     world.crls.write_bytes(good)
     assert broker.liaison("reload").returncode == 0
     assert link.ask(message()).code == "AA"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_from_the_publisher_to_the_link(living, tmp_path):
+    """What an installation's timer does, whole: a certificate is revoked, its authority publishes, the link falls."""
+    world, broker, stays, goes = living
+    web = tmp_path / "web"
+    web.mkdir()
+    authorities = {"root": world.root, "between": world.between, "withdrawn": world.withdrawn, "over": world.over, "old": world.old}
+
+    def publish(name, *revoked):
+        subprocess.run(["openssl", "crl", "-outform", "DER", "-out", web / f"{name}.crl"], input=authorities[name].crl(*revoked),
+                       check=True)
+    for name in authorities:
+        publish(name)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=web))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    urls = tmp_path / "urls"
+    urls.write_text("".join(f"http://127.0.0.1:{server.server_port}/{name}.crl\n" for name in authorities))
+    fetch = [SOURCE / "certs" / "fetch-crls", urls, world.authorities, world.crls, LIAISON, "-c", broker.file, "reload"]
+    try:
+        links = broker.mllp(stays), broker.mllp(goes)
+        done = subprocess.run(fetch, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert all(one.ask(message()).code == "AA" for one in links)
+        publish("between", goes)
+        done = subprocess.run(fetch, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert links[1].ended(5) == b""
+        assert links[0].ask(message()).code == "AA"
+        assert broker.wait_log("link-judged-out", peer="goes")["why"] == "revoked"
+        reloads = len(broker.log("reloaded"))
+        assert subprocess.run(fetch, capture_output=True, timeout=60).returncode == 0
+        assert len(broker.log("reloaded")) == reloads == 2, "nothing new, nothing to read"
+    finally:
+        server.shutdown()
+        server.server_close()
