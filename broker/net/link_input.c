@@ -75,6 +75,8 @@ link_read(struct link *link)
 	enum link_io why = LINK_IO_DONE;
 
 	link->read_soon = false;
+	if (link->write_wants_read)
+		link->write_wants_read = link->blocked = false;
 	while (link->state == LINK_OPEN && !link->paused && !link->ended && why == LINK_IO_DONE) {
 		if (total >= TURN_BYTES || left == 0) {
 			if (link_pending(link)) /* otherwise the socket tells */

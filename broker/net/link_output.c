@@ -125,16 +125,21 @@ advance(struct link *link, size_t n)
 	free(chunk);
 }
 
-/* The socket is full: what waits has its time. ${progress}: some bytes left just now. */
+/*
+ * The socket is full, or (${why}) TLS wants the rest of a message first, which reading brings: the socket would take bytes all the while. What waits has
+ * its time. ${progress}: some bytes left just now.
+ */
 static void
-block(struct link *link, bool progress)
+block(struct link *link, enum link_io why, bool progress)
 {
 	uint64_t answer_us = link->owner->limits.answer_ms * 1000;
 	uint64_t now_us = loop_now_us(link_loop(link));
 	uint64_t by_us = now_us + answer_us;
 
 	link->blocked = true;
-	event_add(&link->on_write, NULL);
+	link->write_wants_read = why == LINK_IO_WANTS_READ;
+	if (why == LINK_IO_WANTS_WRITE)
+		event_add(&link->on_write, NULL);
 	if (link->mark == 0 || link->bytes_out >= link->mark) {
 		link->mark = link->bytes_out + link->waiting;
 		link->mark_by_us = now_us + DRAIN_TIMES * answer_us;
@@ -164,17 +169,19 @@ static size_t
 give(struct link *link, size_t budget)
 {
 	size_t total = 0, n;
+	enum link_io why;
 
 	while (link->first && total < budget) {
-		switch (link_give(
-		    link, link->first->data + link->first->from, link->first->to - link->first->from, &n)) {
+		why = link_give(
+		    link, link->first->data + link->first->from, link->first->to - link->first->from, &n);
+		switch (why) {
 		case LINK_IO_DONE:
 			advance(link, n);
 			total += n;
 			break;
 		case LINK_IO_WANTS_READ:
 		case LINK_IO_WANTS_WRITE:
-			block(link, total > 0);
+			block(link, why, total > 0);
 			return total;
 		case LINK_IO_ENDED:
 		case LINK_IO_FAILED:

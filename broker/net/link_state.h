@@ -84,6 +84,7 @@ struct link {
 	bool blocked;	       /* the socket takes no more; on_write tells */
 	bool broken;	       /* writing failed: what had come is read, then it is dropped */
 	bool read_wants_write; /* TLS: the read goes on once the socket takes bytes */
+	bool write_wants_read; /* TLS: blocked until something was read */
 
 	struct chunk *first, *last;
 	size_t waiting;	     /* bytes in chunks */

@@ -358,6 +358,24 @@ welcome(const struct server *server, int fd)
 	return NULL;
 }
 
+/* A ticket of several records, and of them the first. */
+static void
+begin_ticket(SSL *ssl, int fd)
+{
+	static const uint8_t stuffing[2000];
+	BIO *memory = BIO_new(BIO_s_mem());
+	char *records;
+	size_t first;
+
+	MUST(memory && SSL_set_max_send_fragment(ssl, 512) == 1);
+	MUST(SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), stuffing, sizeof(stuffing)) == 1);
+	SSL_set0_wbio(ssl, memory);
+	MUST(SSL_new_session_ticket(ssl) == 1 && SSL_do_handshake(ssl) == 1);
+	MUST(BIO_get_mem_data(memory, &records) > 1000);
+	first = 5 + ((size_t)(uint8_t)records[3] << 8 | (uint8_t)records[4]);
+	MUST(first < 1000 && send(fd, records, first, MSG_NOSIGNAL) == (ssize_t)first);
+}
+
 static void
 serve(struct server *server, int fd)
 {
@@ -383,6 +401,7 @@ serve(struct server *server, int fd)
 	case READS_NOTHING:
 	case SAYS_MORE_AND_RESETS:
 	case CLOSES_AFTER:
+	case BEGINS_A_TICKET:
 		ssl = welcome(server, fd);
 		break;
 	}
@@ -393,7 +412,9 @@ serve(struct server *server, int fd)
 		client_write(ssl, "last words", 10);
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	}
-	while (ssl && server->manner == READS_NOTHING && !server->stop)
+	if (ssl && server->manner == BEGINS_A_TICKET)
+		begin_ticket(ssl, fd);
+	while (ssl && (server->manner == READS_NOTHING || server->manner == BEGINS_A_TICKET) && !server->stop)
 		usleep(5000);
 	SSL_free(ssl);
 	close(fd);

@@ -73,6 +73,7 @@ enum manner {
 	READS_NOTHING,	      /* the handshake, and then stands still */
 	SAYS_MORE_AND_RESETS, /* the handshake and a byte, some time later ten more and a reset */
 	CLOSES_AFTER,	      /* the handshake and a byte */
+	BEGINS_A_TICKET,      /* the handshake and the first record of a long ticket, and then stands still */
 };
 struct server {
 	enum manner manner;

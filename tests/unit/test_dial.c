@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -111,6 +112,50 @@ test_last_words(void **state)
 	assert_true(wait_for(&rig.door.closed, 1));
 	assert_int_equal(rig.door.end, LINK_RESET);
 	assert_int_equal(rig.door.received, 11);
+	dial_rig_stop(&rig);
+	server_stop(&server);
+	dial_rig_fini(&rig);
+}
+
+static void
+send_one(struct dial_rig *rig)
+{
+	if (link_send(rig->door.link, span_str("x")) != 0)
+		abort();
+}
+
+static uint64_t
+cpu_us(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* While a message of TLS is half there nothing can be written: the rest is waited for, until the guard ends the link, and not asked for in circles. */
+static void
+test_half_a_ticket(void **state)
+{
+	struct server server = { .manner = BEGINS_A_TICKET };
+	struct dial_rig rig;
+	uint64_t before;
+
+	(void)state;
+	dial_rig_init(&rig);
+	rig.rig.config.limits.answer_ms = 1000;
+	server.certificate = &rig.rig.server;
+	server_start(&server);
+	rig.to.port = server.port;
+	dial_rig_start(&rig);
+	assert_int_equal(dial_now(&rig), 0);
+	assert_true(wait_for(&rig.door.opened, 1));
+	usleep(200000); /* for the ticket */
+	dial_on_loop(&rig, send_one);
+	before = cpu_us();
+	assert_true(wait_for(&rig.door.closed, 1));
+	assert_in_range(cpu_us() - before, 0, 400000);
+	assert_int_equal(rig.door.end, LINK_SLOW_READER);
 	dial_rig_stop(&rig);
 	server_stop(&server);
 	dial_rig_fini(&rig);
@@ -357,6 +402,7 @@ main(void)
 		cmocka_unit_test(test_success),
 		cmocka_unit_test(test_closed_by_the_server),
 		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_half_a_ticket),
 		cmocka_unit_test(test_not_wanted),
 		cmocka_unit_test(test_servers_certificate),
 		cmocka_unit_test(test_our_certificate),
