@@ -11,12 +11,12 @@ PROGRAM = pathlib.Path(__file__).resolve().parent.parent / "bench" / "dead_desti
 
 @pytest.mark.parametrize("more", [[], ["--silent"]], ids=["nobody there", "never answers"])
 def test_it_measures(more):
-    done = subprocess.run([PROGRAM, "--queued", "300", "--pairs", "2", "--seconds", "0.5", *more], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([PROGRAM, "--queued", "300", "--turns", "2", "--seconds", "0.5", *more], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^without the dead one +p50 .* 450 arrivals$", done.stdout, re.M), done.stdout
     assert re.search(r"^with the dead one +p50 .* 450 arrivals$", done.stdout, re.M), done.stdout
-    assert re.search(r"^ratio of p99: [0-9.]+; .* 2 pairs, 300 queued$", done.stdout, re.M), done.stdout
+    assert re.search(r"^ratio of p99: [0-9.]+; .* 2 turns, 300 queued$", done.stdout, re.M), done.stdout
 
 
 def test_usage():
-    assert subprocess.run([PROGRAM, "--pairs", "0"], capture_output=True).returncode == 2
+    assert subprocess.run([PROGRAM, "--turns", "0"], capture_output=True).returncode == 2
