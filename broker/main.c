@@ -135,10 +135,11 @@ tell_valid(const struct config *config, const char *path)
 	printf("%s: the configuration is valid\n", path);
 }
 
+/* Run a broker on ${config}, whose hold is the daemon's from then on. */
 static int
 serve(const struct config *config, const char *path, struct buffer *errors)
 {
-	struct daemon *daemon;
+	struct daemon *daemon = NULL;
 	struct log_line line;
 	int r;
 
@@ -146,6 +147,7 @@ serve(const struct config *config, const char *path, struct buffer *errors)
 	if (r) {
 		buffer_printf(errors, "%s: the log cannot be opened: %s\n",
 		    config->log_file ? config->log_file : "standard error", strerror(-r));
+		config_release(config);
 		return r;
 	}
 	log_begin(&line, EVENT_STARTING);
@@ -153,6 +155,7 @@ serve(const struct config *config, const char *path, struct buffer *errors)
 	log_text(&line, "config", path);
 	log_commit(&line);
 	r = daemon_new(&daemon, config, path, errors);
+	config_release(config); /* a reload frees it */
 	if (r == 0) {
 		r = daemon_run(daemon);
 		daemon_free(daemon);
@@ -210,12 +213,13 @@ main(int argc, char *argv[])
 		buffer_printf(&errors, "liaisond: %s\n", strerror(-r));
 	else
 		r = load(path, check, &config, &errors);
-	if (r == 0 && check)
+	if (r == 0 && check) {
 		tell_valid(config, path);
-	else if (r == 0)
+		config_release(config);
+	} else if (r == 0) {
 		r = serve(config, path, &errors);
+	}
 	print(stderr, &errors);
 	buffer_fini(&errors);
-	config_release(config);
 	return r ? 1 : 0;
 }

@@ -164,7 +164,10 @@ class Broker:
         return self.wait(seconds)
 
     def wait(self, seconds=12):
-        status = self.process.wait(seconds)
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"liaisond did not end within {seconds} s:\n" + "\n".join(self.log_text().splitlines()[-30:])) from None
         told = self.stderr.read_text(errors="replace")
         assert not re.search("Sanitizer|runtime error", told), told
         return status
