@@ -87,7 +87,7 @@ give_large(struct mllp_connection *c)
 {
 	slots_leave(c->door->context.slots, &c->waiter);
 	if (c->large)
-		slots_give(c->door->context.slots);
+		slots_give(c->door->context.slots, &c->peer->large_held);
 	c->large = false;
 }
 

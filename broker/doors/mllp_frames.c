@@ -51,7 +51,7 @@ take_frame(struct mllp_connection *c, const struct mllp_event *event)
 	struct mllp_slot *slot;
 
 	if (large && !c->large)
-		c->large = slots_take(c->door->context.slots);
+		c->large = slots_take(c->door->context.slots, &c->peer->large_held);
 	if (large && !c->large) {
 		refuse_overload(c, event, "too many large messages are being received");
 		return;
@@ -154,10 +154,10 @@ seek_large(struct mllp_connection *c)
 	if (c->large || c->waiter.waiting || c->closing ||
 	    mllp_reader_held(&c->reader) <= c->door->context.config->limits.large_size)
 		return;
-	if (slots_take(slots))
+	if (slots_take(slots, &c->peer->large_held))
 		c->large = true;
 	else
-		slots_wait(slots, &c->waiter);
+		slots_wait(slots, &c->waiter, &c->peer->large_held);
 }
 
 /* Take frames from the front of ${input} as long as reading is allowed. */

@@ -50,7 +50,7 @@ shed(struct mllp_slot *slot)
 	arena_fini(&slot->arena);
 	charge(slot);
 	if (large)
-		slots_give(slot->connection->door->context.slots);
+		slots_give(slot->connection->door->context.slots, &slot->connection->peer->large_held);
 }
 
 static void
@@ -59,7 +59,7 @@ slot_free(struct mllp_slot *slot)
 	struct mllp_connection *c = slot->connection;
 
 	if (slot->large)
-		slots_give(c->door->context.slots);
+		slots_give(c->door->context.slots, &c->peer->large_held);
 	c->slots_charged -= slot->charged;
 	buffer_fini(&slot->answer);
 	buffer_fini(&slot->owned);

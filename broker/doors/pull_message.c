@@ -240,7 +240,7 @@ record_done(struct workers_job *job)
 	else if (reading->outcome)
 		pull_absent(request); /* a damaged record cannot tell whose it is */
 	else if (reading->record.head.size > request->config->limits.large_size &&
-		 !(reading->large = slots_take(context->slots)))
+		 !(reading->large = slots_take(context->slots, &request->peer->large_held)))
 		pull_later(request, "overload", "Too many large messages are being read.");
 	else if (!reading->large && !budget_room(context->budget, BUDGET_DRAIN))
 		pull_later(request, "overload", "There is no memory for this answer now.");
@@ -295,7 +295,7 @@ fini(struct pull_request *request)
 	pull_content_fini(&reading->content);
 	arena_fini(&reading->facts_arena);
 	if (reading->large)
-		slots_give(request->door->context.slots);
+		slots_give(request->door->context.slots, &request->peer->large_held);
 }
 
 const struct pull_route pull_route_message = {

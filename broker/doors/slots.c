@@ -12,18 +12,37 @@ slots_init(struct slots *slots, unsigned total)
 	*slots = (struct slots){ .total = total };
 }
 
-bool
-slots_take(struct slots *slots)
+/* All but one; of one, that. */
+static bool
+may_hold(const struct slots *slots, const unsigned *held)
 {
-	if (slots->first || slots->used >= slots->total)
-		return false;
+	unsigned most = slots->total > 1 ? slots->total - 1 : 1;
+
+	return !held || *held < most;
+}
+
+static void
+count(struct slots *slots, unsigned *held)
+{
 	slots->used++;
+	if (held)
+		++*held;
+}
+
+/* While one is free nobody stands in line but those who have their share. */
+bool
+slots_take(struct slots *slots, unsigned *held)
+{
+	if (slots->used >= slots->total || !may_hold(slots, held))
+		return false;
+	count(slots, held);
 	return true;
 }
 
 void
-slots_wait(struct slots *slots, struct slot_waiter *waiter)
+slots_wait(struct slots *slots, struct slot_waiter *waiter, unsigned *held)
 {
+	waiter->held = held;
 	waiter->prev = slots->last;
 	waiter->next = NULL;
 	waiter->waiting = true;
@@ -51,29 +70,36 @@ slots_leave(struct slots *slots, struct slot_waiter *waiter)
 	waiter->prev = waiter->next = NULL;
 }
 
-void
-slots_give(struct slots *slots)
+/* Those in line who may, as long as there are slots. */
+static void
+serve(struct slots *slots)
 {
 	struct slot_waiter *waiter = slots->first;
 
-	if (!waiter || slots->used > slots->total) {
-		slots->used--;
-		return;
+	while (waiter && slots->used < slots->total) {
+		if (!may_hold(slots, waiter->held)) {
+			waiter = waiter->next;
+			continue;
+		}
+		count(slots, waiter->held);
+		slots_leave(slots, waiter);
+		waiter->granted(waiter); /* the line may be another now */
+		waiter = slots->first;
 	}
-	/* The slot changes hands without becoming free. */
-	slots_leave(slots, waiter);
-	waiter->granted(waiter);
+}
+
+void
+slots_give(struct slots *slots, unsigned *held)
+{
+	slots->used--;
+	if (held)
+		--*held;
+	serve(slots);
 }
 
 void
 slots_resize(struct slots *slots, unsigned total)
 {
 	slots->total = total;
-	while (slots->first && slots->used < slots->total) {
-		struct slot_waiter *waiter = slots->first;
-
-		slots->used++;
-		slots_leave(slots, waiter);
-		waiter->granted(waiter);
-	}
+	serve(slots);
 }

@@ -22,6 +22,7 @@ struct peer {
 	const struct config_peer *config;
 	char *name; /* as long as the peer */
 	unsigned connections;
+	unsigned large_held;	  /* the large slots that it has (the doors') */
 	unsigned polls;		  /* requests of the pull API that wait for something to list */
 	uint64_t last_seen_us;	  /* wall; 0: never */
 	struct tls_identity last; /* see peer_certificate */

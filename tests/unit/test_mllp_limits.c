@@ -191,10 +191,10 @@ a_large_frame_waits_for_a_slot(void **state)
 	struct span first = span_cut(buffer_span(&frame), 0, 100000);
 
 	(void)state;
-	assert_true(slots_take(&slots));
+	assert_true(slots_take(&slots, NULL));
 	fake_link_input(&link_, first);
 	assert_true(link_.paused);
-	slots_give(&slots);
+	slots_give(&slots, NULL);
 	assert_int_equal(slots.used, 1);
 	assert_false(link_.paused);
 	fake_link_input(&link_, span_cut(buffer_span(&frame), 100000, frame.len));
@@ -213,7 +213,7 @@ a_large_frame_without_a_slot_is_answered_later(void **state)
 	struct buffer frame = big(200000);
 
 	(void)state;
-	assert_true(slots_take(&slots));
+	assert_true(slots_take(&slots, NULL));
 	fake_link_input(&link_, span_cut(buffer_span(&frame), 0, 100000));
 	assert_int_equal(link_.deadline_ms, config.limits.frame_ms);
 	mllp_handler.deadline(link_.arg);
@@ -224,7 +224,7 @@ a_large_frame_without_a_slot_is_answered_later(void **state)
 	verdict(0, ANSWER_LATER, 0, submitted[0].submission->fault);
 	assert_non_null(strstr(fake_link_sent(&link_), "MSA|AR|BIG"));
 	assert_true(link_.closing);
-	slots_give(&slots);
+	slots_give(&slots, NULL);
 	buffer_fini(&frame);
 }
 

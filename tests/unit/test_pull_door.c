@@ -156,9 +156,9 @@ large_content_takes_a_slot(void **state)
 {
 	(void)state;
 	config.limits.large_size = 10;
-	assert_true(slots_take(&slots));
+	assert_true(slots_take(&slots, NULL));
 	starts(rig_ask(GET("/v1/messages/1")), "HTTP/1.1 503 ");
-	slots_give(&slots);
+	slots_give(&slots, NULL);
 	(void)rig_ask(GET("/v1/messages/1"));
 	assert_int_equal(slots.used, 1);
 	rig_access_journalled(0);
