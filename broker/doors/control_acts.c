@@ -125,7 +125,8 @@ hold_identified(struct control_request *request)
 	request->row = json_boolean(core_held(request->with->core, number));
 	if (json_is_true(request->row) == hold && (hold || !is_pausing(request))) {
 		control_fail(request, "refused",
-		    hold ? "it is held already: liaison queue tells by whom and why" : "it is not held");
+		    hold ? "it is held already: liaison queue tells by whom and why"
+			 : "it is not held, and no pause is on: liaison queue tells how it stands");
 		return;
 	}
 	request->number = number;
