@@ -259,6 +259,19 @@ take_over(struct daemon *daemon, struct reload *reload)
 	daemon_judge_links(daemon);
 }
 
+/* Who takes a destination away is to hear at once what still waits there. */
+static void
+tell_orphans(const struct daemon *daemon, struct buffer *report)
+{
+	struct core_status status;
+
+	core_status(daemon->core, &status);
+	if (status.orphaned)
+		buffer_printf(report,
+		    "%llu waiting for destinations that are not configured: liaison queue names them\n",
+		    (unsigned long long)status.orphaned);
+}
+
 /* That it was asked for is on disk, or could not be written. */
 static void
 journalled(void *arg, int error)
@@ -283,6 +296,7 @@ journalled(void *arg, int error)
 		reload->report = changes;
 		changes = errors;
 		take_over(daemon, reload);
+		tell_orphans(daemon, &reload->report);
 	}
 	buffer_fini(&changes);
 	end(reload, r);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/doors/control_live.h"
 #include "broker/doors/control_request.h"
 
 /*
@@ -73,10 +74,15 @@ find_dialled(struct control_request *request, size_t *numberp)
 {
 	const char *name = request->line.destination;
 	const struct config_destination *destination = config_destination(request->with->config, name);
+	size_t was = control_queue_number(request->with->core, name);
 
 	*numberp = core_number(request->with->core, name);
 	if (!destination || *numberp == CORE_NONE)
-		control_fail(request, "absent", "no destination is called so: liaison queue names them all");
+		control_fail(request, "absent",
+		    was == CORE_NONE || was == CORE_PARKED
+			? "no destination is called so: liaison queue names them all"
+			: "it is not configured (any more): what waits there goes when its name is put back, "
+			  "or by drop");
 	else if (destination->kind == DESTINATION_INBOX)
 		control_fail(request, "refused", "an inbox waits for its reader; nothing to hold");
 	else

@@ -224,12 +224,14 @@ def test_what_waits_for_a_destination_that_is_configured_no_more(broker, authori
     ids, _ = push(broker, authority, 2)
     text = broker.file.read_text()
     broker.file.write_text(text.replace('"lab"', '"labo"'))
-    assert broker.liaison("reload").returncode == 0
+    told = broker.liaison("reload")
+    assert told.returncode == 0 and "2 waiting for destinations that are not configured" in told.stdout, told
     gone = state(broker, "lab")
     assert (gone["protocol"], gone["waiting"]) == ("none", 2)
     assert "not configured" in broker.liaison("status").stdout
     assert "the configuration has no destination of that name" in broker.liaison("why", str(ids[0])).stdout
-    assert broker.liaison("hold", "lab", "--reason", "x").returncode == 1
+    held = broker.liaison("hold", "lab", "--reason", "x")
+    assert held.returncode == 1 and "it is not configured (any more)" in held.stderr, held
     dry = broker.liaison("replay", str(ids[0]))
     assert dry.returncode == 1 and "no destination is called so (any more)" in dry.stdout, dry
     lab.start()
