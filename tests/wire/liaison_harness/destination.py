@@ -130,6 +130,7 @@ class Connection(threading.Thread):
         self.lock = threading.Lock()
         self.over = False
         self.held = bytearray()
+        self.waiting = []  # messages that it may not have answered yet
 
     def send(self, content):
         with self.lock:
@@ -275,7 +276,8 @@ class Destination:
     def take(self, connection, content):
         message = Message(content, connection)
         with self.lock:
-            waiting = [one for one in self.messages if one.connection is connection and one.answered is None]
+            waiting = [one for one in connection.waiting if one.answered is None]
+            connection.waiting = [*waiting, message]
             self.equal += any(one.control == message.control for one in waiting)
             self.most = max(self.most, len(waiting) + 1)
             self.messages.append(message)
