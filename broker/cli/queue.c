@@ -108,7 +108,7 @@ add_message(void *arg, const json_t *row)
 	table_add_cut(table, cli_text(row, "control"), CONTROL_SHOWN);
 	table_add(table, cli_size((uint64_t)cli_integer(row, "size"), size));
 	add_number(table, row, "tries");
-	table_addf(table, "%s%s", cli_true(row, "in_flight") ? "in flight  " : "",
+	table_addf(table, "%s%s", cli_true(row, "in_flight") ? "in flight; " : "",
 	    cli_text(row, "error")[0] ? cli_text(row, "error") : "-");
 	return 0;
 }

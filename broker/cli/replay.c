@@ -48,7 +48,7 @@ print_replay(void *arg, const json_t *row)
 	if (to[0])
 		printf(" -> %s", to);
 	if (would)
-		printf("  would be sent");
+		printf(to[0] ? "  would be sent" : "  would be routed anew, if a route of now wants it");
 	else if (done)
 		printf("  replayed as %lld", as);
 	else

@@ -278,7 +278,7 @@ put_parked(const struct trace_message *m, struct buffer *out, bool *wellp)
 		return;
 	}
 	buffer_append_str(out, " It was parked, for no route wanted it.");
-	put_settled(NULL, outcome, "the parked", out);
+	put_settled(NULL, outcome, "what was parked", out);
 	*wellp = outcome->outcome == OUTCOME_DROPPED;
 }
 

@@ -295,6 +295,8 @@ def test_what_was_parked_is_routed_anew(brokers, authority, configuration):
     broker = brokers(configuration).start()
     ids, contents = push(broker, authority, 2)
     assert queue(broker, "parked") == ids
+    dry = broker.liaison("replay", str(ids[0]))  # what only the doing shows is not promised
+    assert dry.returncode == 0 and "would be routed anew, if a route of now wants it" in dry.stdout, dry
     none = broker.liaison("replay", str(ids[0]), "--reason", "x", "--yes")
     assert none.returncode == 1 and "no route wants it" in none.stdout, none
     assert queue(broker, "parked") == ids
