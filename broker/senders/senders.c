@@ -218,6 +218,7 @@ senders_reconfigure(struct senders *senders, const struct config *config, struct
 	senders->config = config_hold(config);
 	config_release(former);
 	senders->options.tls = tls;
+	judge_links(senders); /* first: what follows may send */
 	for (struct mllp_sender *sender = senders->first; sender; sender = sender->next) {
 		const struct config_destination *destination = config_destination(config, sender->name);
 
@@ -230,7 +231,6 @@ senders_reconfigure(struct senders *senders, const struct config *config, struct
 			presence_forget(senders->options.presence, sender->name);
 	}
 	begin(senders, added);
-	judge_links(senders);
 	return 0;
 }
 

@@ -251,9 +251,10 @@ link_why(const struct link *link)
 bool
 link_judge_dialled(struct link *link, struct tls_context *client)
 {
-	(void)link;
 	(void)client;
-	return true;
+	if (rig.judged_out)
+		link_drop(link, LINK_REVOKED);
+	return !rig.judged_out;
 }
 
 /*

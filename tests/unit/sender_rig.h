@@ -41,6 +41,7 @@ struct sender_rig {
 	int dial_error;
 	struct link link;
 	bool linked;
+	bool judged_out; /* what judging says of it */
 
 	/* The journal. */
 	int read_error;	  /* what journal_read says */
