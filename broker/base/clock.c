@@ -140,6 +140,16 @@ journal_clock_now(struct journal_clock *clock)
 	return now;
 }
 
+void
+clock_second(int64_t when_s, char out[static 32])
+{
+	time_t seconds = (time_t)when_s;
+	struct tm tm;
+
+	if (!gmtime_r(&seconds, &tm) || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		out[0] = '\0';
+}
+
 /* "YYYY-MM-DDThh:mm:ss.000+hh:mm" of a second. */
 static void
 format_second(time_t seconds, char out[static 32])

@@ -43,5 +43,8 @@ uint64_t journal_clock_now(struct journal_clock *clock);
 void journal_clock_start(struct journal_clock *clock, uint64_t last_us, uint64_t wall_us, uint64_t mono_us);
 uint64_t journal_clock_at(struct journal_clock *clock, uint64_t wall_us, uint64_t mono_us, int64_t *stepped);
 
+/* ISO 8601 to the second, UTC ("2026-11-21T20:05:00Z"), of ${when_s} since 1970; "" for what no calendar has. */
+void clock_second(int64_t when_s, char out[static 32]);
+
 /* ISO 8601 with milliseconds and zone, local time: at least 32 bytes at ${out}. */
 void clock_format(uint64_t wall_us, char out[static 32]);

@@ -79,6 +79,8 @@ void log_u64(struct log_line *line, const char *key, uint64_t value);
 void log_i64(struct log_line *line, const char *key, int64_t value);
 void log_text(struct log_line *line, const char *key, const char *value);
 void log_span(struct log_line *line, const char *key, struct span value);
+/* clock_second of ${when_s}. */
+void log_time(struct log_line *line, const char *key, int64_t when_s);
 /* code= (its name), path= (unless empty) and why= of ${fault}; its value is never logged. */
 void log_fault(struct log_line *line, const struct fault *fault);
 /* error= of a -errno: its name, e.g. ENOSPC. */

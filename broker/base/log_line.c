@@ -167,6 +167,15 @@ log_span(struct log_line *line, const char *key, struct span value)
 }
 
 void
+log_time(struct log_line *line, const char *key, int64_t when_s)
+{
+	char text[32];
+
+	clock_second(when_s, text);
+	log_text(line, key, text);
+}
+
+void
 log_text(struct log_line *line, const char *key, const char *value)
 {
 	put(line, key, span_str(value), LOG_VALUE_MAX);

@@ -4,7 +4,6 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
 
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
@@ -46,18 +45,6 @@ ends_due(struct ends_told *told, const struct tls_identity *identity, int64_t no
 		return false;
 	told->at[i].days = *days;
 	return true;
-}
-
-static void
-log_time(struct log_line *line, const char *key, int64_t when)
-{
-	time_t t = (time_t)when;
-	char text[32];
-	struct tm tm;
-
-	if (!gmtime_r(&t, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		text[0] = '\0';
-	log_text(line, key, text);
 }
 
 static void

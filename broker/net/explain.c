@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "broker/base/clock.h"
 #include "broker/net/explain_parts.h"
 
 /* How ${identity} is written in the configuration. */
@@ -62,8 +63,8 @@ tell_times(struct buffer *report, const struct tls_identity *last, int64_t now_s
 {
 	char from[32], to[32];
 
-	explain_time(last->not_before, from);
-	explain_time(last->not_after, to);
+	clock_second(last->not_before, from);
+	clock_second(last->not_after, to);
 	buffer_printf(report,
 	    "certificate: %s\n  issued by %s, serial %s\n  valid from %s to %s: ", last->subject,
 	    last->issuer, last->serial, from, to);
@@ -113,7 +114,7 @@ explain_peer(const struct explain_peer *about, struct buffer *report)
 		buffer_printf(report, "now: %u connection%s open\n", about->connections,
 		    about->connections == 1 ? "" : "s");
 	if (about->last_seen_us) {
-		explain_time((int64_t)(about->last_seen_us / 1000000), when);
+		clock_second((int64_t)(about->last_seen_us / 1000000), when);
 		buffer_printf(report, "last connected: %s\n", when);
 	} else {
 		buffer_append_str(report,

@@ -3,11 +3,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "broker/base/clock.h"
 #include "broker/net/explain_parts.h"
 #include "broker/net/tls_state.h"
 
@@ -22,16 +22,6 @@ struct faults {
 	struct fault_seen at[FAULTS_MAX];
 	size_t count;
 };
-
-void
-explain_time(int64_t when_s, char text[static 32])
-{
-	time_t t = (time_t)when_s;
-	struct tm tm;
-
-	if (!gmtime_r(&t, &tm) || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		text[0] = '\0';
-}
 
 const char *
 explain_advice(const char *words)
@@ -122,8 +112,8 @@ tell_certificate(struct buffer *report, size_t number, X509 *certificate, int64_
 	int64_t days;
 
 	tls_identity_read(&identity, certificate);
-	explain_time(identity.not_before, from);
-	explain_time(identity.not_after, to);
+	clock_second(identity.not_before, from);
+	clock_second(identity.not_after, to);
 	days = tls_identity_days(&identity, now_s);
 	buffer_printf(report, "certificate %zu: %s\n", number, identity.subject);
 	buffer_printf(report, "  issued by %s, serial %s\n", identity.issuer, identity.serial);
@@ -198,7 +188,7 @@ tell_revocation(
 		buffer_append_str(report, "  revocation: its authority has no list here\n");
 		return;
 	}
-	explain_time(crl.this_update, made);
+	clock_second(crl.this_update, made);
 	buffer_printf(report, "  revocation: %s in the list of %s (%zu entries, made %s%s)\n",
 	    error == X509_V_ERR_CERT_REVOKED ? "REVOKED" : "not listed", crl.issuer, crl.revoked, made,
 	    now_s > crl.next_update + TLS_CRL_GRACE_S ? ", too old"

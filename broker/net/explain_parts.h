@@ -10,9 +10,6 @@
 #include "broker/net/tls.h"
 #include "codecs/buffer.h"
 
-/* "2026-11-22T00:00:00Z". */
-void explain_time(int64_t when_s, char text[static 32]);
-
 /* What to do about ${words} of tls_refusal; never NULL. */
 const char *explain_advice(const char *words);
 

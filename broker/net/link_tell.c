@@ -5,22 +5,9 @@
  * every connection is told (bounces.h), but all are counted.
  */
 #include <string.h>
-#include <time.h>
 
 #include "broker/base/log.h"
 #include "broker/net/link_state.h"
-
-static void
-log_time(struct log_line *line, const char *key, int64_t when)
-{
-	time_t t = (time_t)when;
-	char text[32];
-	struct tm tm;
-
-	if (!gmtime_r(&t, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		text[0] = '\0';
-	log_text(line, key, text);
-}
 
 static void
 log_where(struct log_line *line, const struct link *link)

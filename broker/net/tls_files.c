@@ -15,6 +15,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "broker/base/clock.h"
 #include "broker/net/tls_state.h"
 
 /* "FILE: WHAT: reason of OpenSSL". */
@@ -118,17 +119,6 @@ tls_files_load(struct tls_context *context, const struct config_tls *tls, struct
 	return rc;
 }
 
-/* ISO 8601, to the second. */
-static void
-time_text(int64_t when, char *text, size_t size)
-{
-	time_t t = (time_t)when;
-	struct tm tm;
-
-	if (!gmtime_r(&t, &tm) || strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		text[0] = '\0';
-}
-
 /* Where the lines about authorities without a list go. */
 struct missing {
 	struct buffer *errors;
@@ -167,7 +157,7 @@ check_crls(const struct tls_context *context, const struct config_tls *tls, stru
 		if (now_s <= crl.next_update)
 			continue;
 		stale = true;
-		time_text(crl.next_update, when, sizeof(when));
+		clock_second(crl.next_update, when);
 		buffer_printf(errors, "%s: the revocation list of %s should have been replaced by %s; %s\n",
 		    tls->crls, crl.issuer, when,
 		    now_s > crl.next_update + TLS_CRL_GRACE_S ? "its certificates are refused"
@@ -200,13 +190,13 @@ tls_check(const struct config_tls *tls, bool dials, struct buffer *errors)
 		rc = TLS_INVALID;
 	}
 	if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0) {
-		time_text(context->own.not_after, when, sizeof(when));
+		clock_second(context->own.not_after, when);
 		buffer_printf(errors, "%s: the certificate ended on %s; partners will refuse it\n",
 		    tls->certificate, when);
 		rc = TLS_INVALID;
 	}
 	if (X509_cmp_current_time(X509_get0_notBefore(certificate)) >= 0) {
-		time_text(context->own.not_before, when, sizeof(when));
+		clock_second(context->own.not_before, when);
 		buffer_printf(errors, "%s: the certificate begins on %s only; partners will refuse it\n",
 		    tls->certificate, when);
 		rc = TLS_INVALID;
