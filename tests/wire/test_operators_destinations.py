@@ -149,6 +149,14 @@ def test_what_is_dropped_in_flight_may_have_arrived(broker, authority, lab):
     assert "dropped it from lab" in broker.liaison("why", str(ids[0])).stdout
 
 
+@pytest.mark.parametrize("settings", [{"acknowledgement": "30s", "window": 100}])
+def test_each_of_a_wide_window_is_told_to_be_in_flight(broker, authority, lab):
+    lab.usual = does.silence
+    ids, _ = push(broker, authority, 90)
+    wait_until(lambda: len(lab.messages) == 90)
+    assert [row["in_flight"] for row in rows(broker, command="drop", destination="lab", ids=ids)] == [True] * 90
+
+
 def test_a_replay_behind_what_waits(broker, authority, lab):
     ids, contents = push(broker, authority, 2)
     drained(broker)
