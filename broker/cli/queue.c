@@ -8,6 +8,8 @@
 #include "broker/cli/control_client.h"
 #include "broker/cli/table.h"
 
+#define CAUSE_SIZE 400
+
 static void
 add_age(struct table *table, const json_t *row)
 {
@@ -55,20 +57,31 @@ add_number(struct table *table, const json_t *row, const char *key)
 		table_add(table, "-");
 }
 
+/* "AE by chu-lyon"; what died of its age, or of its queue's size, did so by nobody. */
+static const char *
+cause(const json_t *row, char text[static CAUSE_SIZE])
+{
+	const char *code = cli_text(row, "code"), *who = cli_text(row, "who");
+
+	if (!code[0] && !who[0])
+		return "waited too long, or its queue held too much";
+	snprintf(text, CAUSE_SIZE, "%s%s%s%s", code, code[0] && who[0] ? " " : "", who[0] ? "by " : "", who);
+	return text;
+}
+
 /* Who holds it; else the newest of what the sending last failed of and what last died there. */
 static void
 add_last_error(struct table *table, const json_t *row)
 {
 	const json_t *held = json_object_get(row, "held"), *dead = json_object_get(row, "last_error");
 	const char *error = cli_text(row, "error"), *error_time = cli_text(row, "error_time");
-	char last[700] = "-";
+	char last[700] = "-", text[CAUSE_SIZE];
 
 	if (error[0] && strcmp(error_time, cli_text(dead, "time")) > 0)
 		snprintf(last, sizeof(last), "%s %s", error_time, error);
 	else if (json_is_object(dead))
-		snprintf(last, sizeof(last), "%s %s %lld %s by %s", cli_text(dead, "time"),
-		    cli_text(dead, "outcome"), (long long)cli_integer(dead, "id"), cli_text(dead, "code"),
-		    cli_text(dead, "who"));
+		snprintf(last, sizeof(last), "%s %s %lld %s", cli_text(dead, "time"),
+		    cli_text(dead, "outcome"), (long long)cli_integer(dead, "id"), cause(dead, text));
 	if (json_is_object(held))
 		table_addf(table, "held by %s since %s: %s; %s", cli_text(held, "who"),
 		    cli_text(held, "time"), cli_text(held, "reason"), last);
@@ -117,6 +130,7 @@ static int
 add_dead(void *arg, const json_t *row)
 {
 	struct table *table = arg;
+	char text[CAUSE_SIZE];
 
 	table_addf(table, "%lld", (long long)cli_integer(row, "id"));
 	table_add(table, cli_text(row, "dead_time"));
@@ -124,8 +138,7 @@ add_dead(void *arg, const json_t *row)
 	table_add(table, cli_text(row, "type"));
 	table_add_cut(table, cli_text(row, "control"), CONTROL_SHOWN);
 	table_add(table, cli_text(row, "outcome"));
-	table_addf(table, "%s%sby %s", cli_text(row, "code"), cli_text(row, "code")[0] ? " " : "",
-	    cli_text(row, "who"));
+	table_add(table, cause(row, text));
 	return 0;
 }
 

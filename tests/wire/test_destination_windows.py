@@ -170,6 +170,8 @@ def test_too_old(broker, road, lab):
     dead = broker.wait_log("dead-letter", destination="lab", why="greatest age")
     assert dead["count"] in ("1", "2", "3", "4", "5")
     wait_until(lambda: sum(int(line["count"]) for line in broker.log("dead-letter")) == 5)
+    rows = wait_until(lambda: len(lines := broker.liaison("queue", "lab", "--dead").stdout.splitlines()) == 6 and lines[1:])
+    assert all(row.endswith("dead-letter  waited too long, or its queue held too much") for row in rows), rows
     lab.start()
     fresh = road.push(2)
     settled(broker, 2)
