@@ -3,7 +3,7 @@
  * The memory ceiling: a sum, a line, and one guest.
  *
  * Invariants: used is the sum of what the seats hold; nobody is in line who was granted; the guest stays one until there is room again for
- * what it does, or its owner says that it is done.
+ * what it does, or its owner says that it is done. Where all is full there is one guest, whatever the shares; else one for each full share.
  */
 #include "broker/base/budget.h"
 
@@ -32,13 +32,49 @@ budget_room(const struct budget *budget, enum budget_use use)
 	return !budget || budget->used < mark(budget, use);
 }
 
+/* Whether the share of ${seat} leaves it room. */
+static bool
+share_room(const struct budget_seat *seat, enum budget_use use)
+{
+	const struct budget *budget = seat->budget;
+
+	return !seat->share || use == BUDGET_DRAIN || budget->used < budget->limit / 2 ||
+	       seat->share->held < budget->limit / 4;
+}
+
+static bool
+has_room(const struct budget_seat *seat, enum budget_use use)
+{
+	return budget_room(seat->budget, use) && share_room(seat, use);
+}
+
+/* Where ${seat}, which has no room to go on, would be the guest. */
+static struct budget_seat **
+guest_place(const struct budget_seat *seat)
+{
+	return budget_room(seat->budget, BUDGET_GO_ON) ? &seat->share->guest : &seat->budget->guest;
+}
+
+static bool
+can_be_served(const struct budget_seat *seat)
+{
+	const struct budget_seat *guest;
+
+	if (has_room(seat, seat->use))
+		return true;
+	if (seat->use != BUDGET_GO_ON)
+		return false;
+	guest = *guest_place(seat);
+	return !guest || guest == seat;
+}
+
 /* The first in line that could be served. */
 static struct budget_seat *
 next_served(const struct budget *budget)
 {
 	struct budget_seat *seat = budget->first;
 
-	while (seat && !budget_room(budget, seat->use) && (seat->use == BUDGET_BEGIN || budget->guest))
+	while (seat && !can_be_served(seat))
 		seat = seat->next;
 	return seat;
 }
@@ -74,12 +110,20 @@ budget_sit(struct budget_seat *seat, struct budget *budget, void (*granted)(stru
 }
 
 void
+budget_join(struct budget_seat *seat, struct budget_share *share)
+{
+	seat->share = share;
+}
+
+void
 budget_hold(struct budget_seat *seat, uint64_t bytes)
 {
 	struct budget *budget = seat->budget;
 
 	if (!budget || bytes == seat->held)
 		return;
+	if (seat->share)
+		seat->share->held = seat->share->held - seat->held + bytes;
 	budget->used = budget->used - seat->held + bytes;
 	seat->held = bytes;
 	if (budget->used > budget->most)
@@ -142,13 +186,14 @@ budget_stop_waiting(struct budget_seat *seat)
 	changed(budget);
 }
 
-/* Nobody who was begun stands before ${seat}. */
+/* Nobody who was begun and would be the guest in the same place stands before ${seat}. */
 static bool
 is_next(const struct budget_seat *seat)
 {
+	bool of_all = guest_place(seat) == &seat->budget->guest;
 	const struct budget_seat *one = seat->budget->first;
 
-	while (one && one != seat && one->use != BUDGET_GO_ON)
+	while (one && one != seat && (one->use != BUDGET_GO_ON || !(of_all || one->share == seat->share)))
 		one = one->next;
 	return !one || one == seat;
 }
@@ -156,26 +201,26 @@ is_next(const struct budget_seat *seat)
 bool
 budget_ask(struct budget_seat *seat, enum budget_use use)
 {
-	struct budget *budget = seat->budget;
+	struct budget_seat **guest;
 
-	if (!budget || budget_room(budget, use)) {
-		if (budget)
-			budget_stop_waiting(seat);
+	if (!seat->budget)
 		return true;
+	if (!has_room(seat, use)) {
+		guest = use == BUDGET_GO_ON ? guest_place(seat) : NULL;
+		if (!guest || !(*guest == seat || (!*guest && is_next(seat)))) {
+			stand(seat, use);
+			return false;
+		}
+		*guest = seat;
 	}
-	if (use == BUDGET_GO_ON && (budget->guest == seat || (!budget->guest && is_next(seat)))) {
-		budget->guest = seat;
-		budget_stop_waiting(seat);
-		return true;
-	}
-	stand(seat, use);
-	return false;
+	budget_stop_waiting(seat);
+	return true;
 }
 
 bool
 budget_is_guest(const struct budget_seat *seat)
 {
-	return seat->budget && seat->budget->guest == seat;
+	return seat->budget && (seat->budget->guest == seat || (seat->share && seat->share->guest == seat));
 }
 
 void
@@ -183,7 +228,10 @@ budget_guest_ends(struct budget_seat *seat)
 {
 	if (!budget_is_guest(seat))
 		return;
-	seat->budget->guest = NULL;
+	if (seat->budget->guest == seat)
+		seat->budget->guest = NULL;
+	if (seat->share && seat->share->guest == seat)
+		seat->share->guest = NULL;
 	changed(seat->budget);
 }
 
@@ -196,6 +244,7 @@ budget_leave(struct budget_seat *seat)
 	budget_stop_waiting(seat);
 	budget_guest_ends(seat);
 	seat->budget = NULL;
+	seat->share = NULL;
 }
 
 void
@@ -209,8 +258,8 @@ budget_wake(struct budget *budget)
 		standing++;
 	/* Each once: one that must wait again stands behind those. */
 	while (standing-- > 0 && (seat = next_served(budget))) {
-		if (!budget_room(budget, seat->use))
-			budget->guest = seat;
+		if (!has_room(seat, seat->use))
+			*guest_place(seat) = seat;
 		budget_stop_waiting(seat);
 		seat->granted(seat);
 	}

@@ -8,6 +8,9 @@
  * much, the first in line is the one guest that goes on nevertheless, until its owner says that it is done: so at least one can always
  * end. That a guest hurries is for its owner to see to.
  *
+ * Seats may share: those of one peer. Once half of all is held, a share that holds a quarter waits, all but one guest of its own, so that
+ * a peer whose frames do not end finds the others served.
+ *
  * On the loop thread only. It allocates nothing and knows no loop: it asks its owner for a turn in which budget_wake is to be called.
  */
 #pragma once
@@ -33,9 +36,16 @@ struct budget {
 	void *arg;
 };
 
+/* What the seats of one peer hold together. Zero it before use; it outlives those seats. */
+struct budget_share {
+	uint64_t held;
+	struct budget_seat *guest;
+};
+
 /* Embedded by who holds bytes. */
 struct budget_seat {
-	struct budget *budget; /* NULL: nothing is counted, and nothing refused */
+	struct budget *budget;	    /* NULL: nothing is counted, and nothing refused */
+	struct budget_share *share; /* NULL: none */
 	uint64_t held;
 	struct budget_seat *prev, *next; /* the line */
 	bool waiting;
@@ -53,6 +63,9 @@ void budget_resize(struct budget *budget, uint64_t limit);
 /* Take a seat that holds nothing. */
 void budget_sit(struct budget_seat *seat, struct budget *budget, void (*granted)(struct budget_seat *seat));
 
+/* What ${seat}, which holds nothing yet, holds from now on counts in ${share}, too. */
+void budget_join(struct budget_seat *seat, struct budget_share *share);
+
 /* ${seat} holds ${bytes} now, all in all. */
 void budget_hold(struct budget_seat *seat, uint64_t bytes);
 
@@ -62,7 +75,7 @@ bool budget_ask(struct budget_seat *seat, enum budget_use use) __attribute__((wa
 /* Is there room for ${use} now? Nobody is put in line. */
 bool budget_room(const struct budget *budget, enum budget_use use);
 
-/* ${seat} goes on only because it is the guest. */
+/* ${seat} goes on only because it is the guest, of all or of its share. */
 bool budget_is_guest(const struct budget_seat *seat);
 
 /* What ${seat} did as the guest is done and given back. Harmless when it is not the guest. */

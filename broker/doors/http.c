@@ -287,6 +287,7 @@ opened(struct link *link, struct peer *peer, void *arg)
 	buffer_init(&c->body, server->options.body_max);
 	buffer_init(&c->rest, REST_MAX);
 	budget_sit(&c->seat, server->options.context.budget, NULL);
+	budget_join(&c->seat, &peer->memory);
 	c->next = server->first;
 	if (server->first)
 		server->first->prev = c;

@@ -356,6 +356,7 @@ opened(struct link *link, struct peer *peer, void *arg)
 	c->peer = peer;
 	c->waiter.granted = slot_granted;
 	budget_sit(&c->seat, door->context.budget, memory_granted);
+	budget_join(&c->seat, &peer->memory);
 	mllp_reader_init(&c->reader, peer->config->max_size, mllp_leniency(peer->config));
 	buffer_init(&c->rest, REST_MAX);
 	c->next = door->first;

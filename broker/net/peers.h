@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/base/budget.h"
 #include "broker/base/config.h"
 #include "broker/base/metrics.h"
 #include "broker/net/bounces.h"
@@ -22,12 +23,13 @@ struct peer {
 	const struct config_peer *config;
 	char *name; /* as long as the peer */
 	unsigned connections;
-	unsigned large_held;	  /* the large slots that it has (the doors') */
-	unsigned polls;		  /* requests of the pull API that wait for something to list */
-	uint64_t last_seen_us;	  /* wall; 0: never */
-	struct tls_identity last; /* see peer_certificate */
-	struct ends_told told;	  /* of its end; for ends.c */
-	uint64_t junk_bytes;	  /* refused in the current hour */
+	unsigned large_held;	    /* the large slots that it has (the doors') */
+	struct budget_share memory; /* what its connections to the doors hold */
+	unsigned polls;		    /* requests of the pull API that wait for something to list */
+	uint64_t last_seen_us;	    /* wall; 0: never */
+	struct tls_identity last;   /* see peer_certificate */
+	struct ends_told told;	    /* of its end; for ends.c */
+	uint64_t junk_bytes;	    /* refused in the current hour */
 	uint64_t junk_hour;
 	uint64_t heard_us;	/* monotonic: its last message, or when we began to listen; of presence.c */
 	struct bounces bounces; /* its connections, as the log tells them */

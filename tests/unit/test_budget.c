@@ -234,6 +234,72 @@ those_who_are_served_may_end_the_others(void **state)
 }
 
 static void
+a_full_share_waits_while_others_go_on(void **state)
+{
+	struct budget_share share = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		budget_join(&seats[i], &share);
+	for (size_t i = 0; i < 4; i++)
+		budget_hold(&seats[i], 900);
+	assert_int_equal(share.held, 3600);
+	assert_true(budget_ask(&seats[0], BUDGET_GO_ON)); /* a quarter is passed, but half of all is free */
+	assert_false(budget_is_guest(&seats[0]));
+	budget_hold(&seats[0], 1400);
+	assert_false(budget_ask(&seats[3], BUDGET_BEGIN));
+	assert_true(budget_ask(&seats[1], BUDGET_GO_ON)); /* its guest */
+	assert_true(budget_is_guest(&seats[1]));
+	assert_false(budget_ask(&seats[2], BUDGET_GO_ON));
+	assert_true(budget_ask(&seats[0], BUDGET_DRAIN));
+	assert_true(budget_ask(&seats[5], BUDGET_BEGIN));
+	assert_true(budget_ask(&seats[5], BUDGET_GO_ON));
+	assert_false(budget_is_guest(&seats[5]));
+	assert_int_equal(turns, 0);
+	budget_guest_ends(
+	    &seats[1]); /* the next of the share is the guest; who would begin goes on waiting */
+	assert_int_equal(turns, 1);
+	budget_wake(&budget);
+	assert_string_equal(granted_order, "c");
+	assert_true(budget_is_guest(&seats[2]));
+	budget_hold(&seats[0], 0);
+	budget_wake(&budget);
+	assert_string_equal(granted_order, "cd");
+	for (size_t i = 0; i < 4; i++)
+		budget_leave(&seats[i]);
+	assert_int_equal(share.held, 0);
+	assert_null(share.guest);
+}
+
+static void
+where_all_is_full_shares_have_one_guest(void **state)
+{
+	struct budget_share one = { 0 }, two = { 0 };
+
+	(void)state;
+	budget_join(&seats[0], &one);
+	budget_join(&seats[1], &two);
+	budget_join(&seats[2], &two);
+	budget_hold(&seats[0], 3500);
+	budget_hold(&seats[1], 1600);
+	budget_hold(&seats[2], 1600);
+	assert_true(budget_ask(&seats[1], BUDGET_GO_ON)); /* of its share */
+	assert_true(budget_ask(&seats[0], BUDGET_GO_ON));
+	budget_hold(&seats[0], 4000);
+	assert_true(budget_ask(&seats[2], BUDGET_GO_ON)); /* of all: nobody is before it */
+	assert_false(budget_ask(&seats[1], BUDGET_GO_ON));
+	assert_false(budget_ask(&seats[0], BUDGET_GO_ON));
+	budget_hold(&seats[2], 0);
+	budget_guest_ends(&seats[2]);
+	budget_wake(&budget);
+	assert_string_equal(granted_order, "ba");
+	for (size_t i = 0; i < 3; i++)
+		budget_leave(&seats[i]);
+	assert_int_equal(one.held + two.held, 0);
+	assert_int_equal(budget.used, 0);
+}
+
+static void
 without_a_budget_nothing_is_refused(void **state)
 {
 	struct budget_seat seat = { 0 };
@@ -259,6 +325,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(one_guest_goes_on_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(those_who_are_served_may_end_the_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_share_waits_while_others_go_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(where_all_is_full_shares_have_one_guest, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_a_budget_nothing_is_refused, setup, teardown),
 	};
 

@@ -280,3 +280,40 @@ def test_whatever_ends_how_the_account_is_empty_behind_it(brokers, configuration
     broker.wait_metric(0, "liaison_memory_held_bytes")
     assert broker.log("memory-ceiling"), "it was short"
     assert len(broker.log("frame-rejected", cause="frame-cut")) > 20 and len(broker.log("received")) > 20, "it was used"
+
+
+def test_half_frames_of_one_peer_keep_nobody_else_out(brokers, configuration, authority):
+    """A peer with more half frames than memory allows, kept alive a byte at a time: another's messages are answered as ever."""
+    evil = authority.issue("evil")
+    configuration.peer("evil", evil)
+    configuration.limits.update(memory="16M", frame="60s")
+    for peer in configuration.peers:
+        peer.update(max_connections=100, junk_quota="1G")
+    broker = brokers(configuration).start()
+    halves = [broker.mllp(evil) for _ in range(40)]
+    over = threading.Event()
+
+    def trickle():
+        for half in halves:
+            try:
+                half.socket.settimeout(0.05)
+                half.send(frame(message(filler=SIZE))[:SIZE])
+            except OSError:
+                pass  # it is not read any more: that is the point
+        while not over.wait(0.1):
+            for half in halves:
+                try:
+                    half.send(b"y")
+                except OSError:
+                    pass
+    threading.Thread(target=trickle, daemon=True).start()
+    wait_until(lambda: broker.metric("liaison_memory_held_bytes") >= 7 * MIB, what="that half frames fill what they may")
+    good, slowest = broker.mllp(authority.chu), 0
+    for _ in range(20):
+        since = time.monotonic()
+        assert good.ask(message(filler=300_000), 20).code == "AA"
+        slowest = max(slowest, time.monotonic() - since)
+        time.sleep(0.05)
+    over.set()
+    assert slowest < 5, f"one waited {slowest:.1f} s"
+    assert broker.metric("liaison_memory_held_bytes") < 12 * MIB
