@@ -321,7 +321,7 @@ open_doors(struct daemon *daemon, struct buffer *errors)
 		r = link_judge_new(&daemon->link_judge, daemon->loop);
 	if (r == 0)
 		r = open_control(daemon);
-	if (r == 0 && config->admin_port)
+	if (r == 0)
 		r = admin_new(&daemon->admin, &context, config->admin_address, config->admin_port);
 	if (r < 0)
 		tell_failure(errors, daemon->config_path, "a door could not be opened", r);

@@ -388,6 +388,19 @@ listen_on(struct admin *admin, const struct sockaddr_storage *address, socklen_t
 	return 0;
 }
 
+static void
+tell_listening(const struct admin *admin, const char *address)
+{
+	struct log_line line;
+
+	log_begin(&line, EVENT_LISTENING);
+	log_text(&line, "listener", "admin");
+	log_text(&line, "protocol", "http");
+	log_text(&line, "address", address);
+	log_u64(&line, "port", admin->port);
+	log_commit(&line);
+}
+
 int
 admin_new(struct admin **adminp, const struct door_context *context, const char *address_text, uint16_t port)
 {
@@ -414,6 +427,7 @@ admin_new(struct admin **adminp, const struct door_context *context, const char 
 	admin->again = loop_timer_new(context->loop, accept_again, admin);
 	if (!admin->event || !admin->again || event_add(admin->event, NULL) != 0)
 		goto fail;
+	tell_listening(admin, address_text);
 	*adminp = admin;
 	return 0;
 fail:

@@ -38,8 +38,8 @@ class Told(Configuration):
         self.port = port
         self.route("all", to=["partner-in"])
 
-    def render(self, folder, tls, admin_port):
-        text = super().render(folder, tls, admin_port)
+    def render(self, folder, tls):
+        text = super().render(folder, tls)
         there = block("liaison.conf").replace("partner.example.org:2576", f"localhost:{self.port}")
         return re.sub(r"^peers = \(.*?^\);\n|^peers = \[ *\];\n", "", text, flags=re.M | re.S) + there
 

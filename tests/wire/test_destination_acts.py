@@ -30,7 +30,7 @@ def run(broker, *arguments, status=0):
 
 def reload(broker, configuration):
     tls = {"certificate": str(broker.server.pem), "key": str(broker.server.key_file), "authorities": str(broker.authority.pem)}
-    broker.file.write_text(configuration.render(broker.folder, tls, broker.admin_port))
+    broker.file.write_text(configuration.render(broker.folder, tls))
     return run(broker, "reload")
 
 

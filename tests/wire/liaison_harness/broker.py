@@ -45,6 +45,7 @@ class Broker:
         self.file = self.folder / "liaison.conf"
         self.log_file = self.folder / "liaison.log"
         self.process = None
+        self.admin_port = None
         self.clients = []
         self.starts = 0
         (self.folder / "state").mkdir(mode=0o700)
@@ -52,10 +53,9 @@ class Broker:
     def write(self):
         """The configuration as it is now, to its file."""
         tls = {"certificate": str(self.server.pem), "key": str(self.server.key_file), "authorities": str(self.authority.pem)}
-        self.file.write_text(self.configuration.render(self.folder, tls, self.admin_port))
+        self.file.write_text(self.configuration.render(self.folder, tls))
 
     def start(self):
-        self.admin_port = free_port()
         self.write()
         before = len(self.log())
         self.starts += 1
@@ -76,6 +76,7 @@ class Broker:
         """Those of the listeners that the log tells of from line ``before`` on."""
         self.ports |= {line["listener"]: int(line["port"]) for line in self.log()[before:]
                        if line.event == "listening" and line.get("port")}
+        self.admin_port = self.ports.pop("admin", None) or self.admin_port
 
     def reload(self):
         """Write the configuration and have it loaded: the event's line. An assertion fails when it is refused."""

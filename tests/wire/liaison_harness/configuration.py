@@ -56,8 +56,8 @@ class Configuration:
             row["go_on"] = go_on
         self.routes.append(row)
 
-    def render(self, folder, tls, admin_port):
-        """The text of liaison.conf for a broker that lives in ``folder``."""
+    def render(self, folder, tls, admin_port=0):
+        """The text of liaison.conf for a broker that lives in ``folder``; port 0: the system chooses."""
         tls = {**tls, **self.tls}
         if "crls" not in tls:  # of the two establishments one is in production
             tls.setdefault("revocation", "unchecked")
