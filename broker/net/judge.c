@@ -164,8 +164,10 @@ links_judge(struct link_judge *judge, struct listener *const *listeners, size_t 
 {
 	struct listener **copy = calloc(count + 1, sizeof(struct listener *));
 
-	if (!copy)
+	if (!copy) {
+		judge->count = 0; /* of the round before: a listener of it may be freed before the next */
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < count; i++)
 		copy[i] = listeners[i];
 	free(judge->listeners);

@@ -115,7 +115,8 @@ log_changes(struct log_line *line, const struct changes *changes)
 }
 
 static void
-tell_flapping(const char *kind, const char *name, const struct changes *changes, const char *present)
+tell_flapping(const char *kind, const char *name, const struct changes *changes, const char *present,
+    const char *reason)
 {
 	struct log_line line;
 
@@ -124,6 +125,8 @@ tell_flapping(const char *kind, const char *name, const struct changes *changes,
 	log_u64(&line, "changes", changes->count);
 	log_u64(&line, "seconds", seconds_since(changes->flapping_us, changes->since_us));
 	log_text(&line, "now", present);
+	if (reason)
+		log_text(&line, "reason", reason);
 	log_commit(&line);
 }
 
@@ -194,7 +197,7 @@ presence_down(struct presence *presence, const char *destination, const char *re
 	if (tell == CHANGES_TELL)
 		tell_down(presence, d);
 	else if (tell == CHANGES_FLAPPING)
-		tell_flapping("destination", d->name, &d->changes, "down");
+		tell_flapping("destination", d->name, &d->changes, "down", d->reason);
 	return tell != CHANGES_DAMPED;
 }
 
@@ -213,7 +216,7 @@ presence_up(struct presence *presence, const char *destination)
 	if (tell == CHANGES_TELL)
 		tell_up(presence, d, seconds_since(since_us, now(presence)));
 	else if (tell == CHANGES_FLAPPING)
-		tell_flapping("destination", d->name, &d->changes, "up");
+		tell_flapping("destination", d->name, &d->changes, "up", NULL);
 }
 
 void
@@ -280,7 +283,7 @@ presence_heard(struct presence *presence, struct peer *peer)
 	if (tell == CHANGES_TELL)
 		tell_heard(peer, seconds_since(before_us, now_us));
 	else if (tell == CHANGES_FLAPPING)
-		tell_flapping("peer", peer->config->name, &peer->silence, "heard");
+		tell_flapping("peer", peer->config->name, &peer->silence, "heard", NULL);
 }
 
 /* Silence counts from the last message, or from when the broker began to listen for one. */
@@ -309,7 +312,7 @@ look_at_peer(const struct presence *presence, struct peer *peer, uint64_t now_us
 	if (tell == CHANGES_TELL)
 		tell_silent(presence, peer);
 	else if (tell == CHANGES_FLAPPING)
-		tell_flapping("peer", peer->config->name, &peer->silence, "silent");
+		tell_flapping("peer", peer->config->name, &peer->silence, "silent", NULL);
 }
 
 /*

@@ -184,7 +184,10 @@ test_a_thousand_bounces(void **state)
 	assert_true(summaries <= (now_us - 2 * HOUR) / PRESENCE_SUMMARY_US + 1);
 	assert_int_equal(lines(scene, " destination-down "), 1);
 	assert_int_equal(lines(scene, " destination-up destination=dmp down_s=1 "), 1);
-	assert_int_equal(lines(scene, " flapping destination=dmp changes=3 seconds=2 now=down\n"), 1);
+	assert_int_equal(
+	    lines(scene,
+		" flapping destination=dmp changes=3 seconds=2 now=down reason=\"connection refused\"\n"),
+	    1);
 	assert_int_equal(lines(scene, " destination-up destination=dmp draining=0 changes=2000\n"), 1);
 	assert_int_equal(lines(scene, "\n") - summaries, 4);
 }
