@@ -82,7 +82,9 @@ add_last_error(struct table *table, const json_t *row)
 	else if (json_is_object(dead))
 		snprintf(last, sizeof(last), "%s %s %lld %s", cli_text(dead, "time"),
 		    cli_text(dead, "outcome"), (long long)cli_integer(dead, "id"), cause(dead, text));
-	if (json_is_object(held))
+	if (json_is_object(held) && !cli_text(held, "who")[0])
+		table_addf(table, "held; who did it and why is not to be had just now; %s", last);
+	else if (json_is_object(held))
 		table_addf(table, "held by %s since %s: %s; %s", cli_text(held, "who"),
 		    cli_text(held, "time"), cli_text(held, "reason"), last);
 	else

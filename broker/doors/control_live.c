@@ -77,8 +77,11 @@ control_live_hold(struct control_request *request, const struct control_live *li
 	const struct trace_hop *record = NULL;
 	struct trace_message none;
 
-	if (!live->hold_record ||
-	    trace_show(request->with->trace, live->hold_record, &request->arena, &none, &record) != 0 ||
+	if (!live->hold_record)
+		return false;
+	/* Who holds it was journalled a moment ago, perhaps. */
+	(void)trace_wait(request->with->trace, live->hold_record, CONTROL_VIEW_MS);
+	if (trace_show(request->with->trace, live->hold_record, &request->arena, &none, &record) != 0 ||
 	    !record)
 		return false;
 	*hop = *record;
