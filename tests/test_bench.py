@@ -66,7 +66,7 @@ def good(control):
 
 def test_a_run_prints_its_table(tmp_path):
     file = tmp_path / "figures.json"
-    done = subprocess.run([ROOT / "bench/run", "--programs", BUILD, "--pairs", "1", "--seconds", "0.5", "--warm", "0.2",
+    done = subprocess.run([ROOT / "bench/run", "--programs", BUILD, "--pairs", "1", "--seconds", "0.5", "--warm", "0.2", "--patience", "0",
                            "--works", "8x4,1x1x60000", "--directory", tmp_path, "--json", file],
                           capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
