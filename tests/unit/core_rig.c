@@ -233,3 +233,12 @@ rig_same_state(const struct buffer *a, const struct buffer *b)
 	    (const char *)b->data);
 	fail_msg("two states that should be one");
 }
+
+struct decision
+rig_decision(uint64_t seq, struct arena *arena)
+{
+	struct decision decision;
+
+	assert_int_equal(decision_decode(buffer_span(&fake.records[seq - 1].decision), arena, &decision), 0);
+	return decision;
+}

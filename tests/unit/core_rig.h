@@ -34,3 +34,6 @@ void rig_done(void *arg, int error);
 /* What waits (or is being settled) where, by name, whose bytes it has, and who is held by which record. */
 void rig_state(const struct core *core, struct buffer *out);
 void rig_same_state(const struct buffer *a, const struct buffer *b);
+
+/* The decision of record ${seq}; its spans lie in ${arena} and in the record. */
+struct decision rig_decision(uint64_t seq, struct arena *arena);

@@ -405,3 +405,26 @@ rig_sent(const char *control)
 		    "\x0bMSH|^~\\&|A|B|C|D|2026||ADT^A01|%s|T|2.5\r\x1c\r", control);
 	assert_string_equal(fake_link_sent(&rig.link), control ? expected : "");
 }
+
+struct sender_state
+rig_state(void)
+{
+	struct sender_state state;
+
+	assert_true(senders_state(rig.senders, "lab", &state));
+	return state;
+}
+
+void
+rig_begin(unsigned window, const char *control)
+{
+	rig_start(window);
+	assert_int_equal(rig_state().phase, SENDER_IDLE);
+	(void)rig_message(control, NULL);
+	assert_int_equal(rig_state().phase, SENDER_CONNECTING);
+	rig_open();
+	rig_read();
+	rig_sent(control);
+	assert_int_equal(rig_state().phase, SENDER_SENDING);
+	assert_int_equal(rig_state().in_flight, 1);
+}

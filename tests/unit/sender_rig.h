@@ -84,3 +84,8 @@ void rig_pause(void);
 
 /* What was sent since the last call has a message of this MSH-10, framed, and nothing else. NULL: nothing was sent. */
 void rig_sent(const char *control);
+
+struct sender_state rig_state(void);
+
+/* rig_start, and a link that is open and has carried the message ${control}, unanswered. */
+void rig_begin(unsigned window, const char *control);

@@ -16,15 +16,6 @@
 #include "tests/unit/core_rig.h"
 #include "tests/unit/failmalloc.h"
 
-static struct decision
-decision_of(uint64_t seq, struct arena *arena)
-{
-	struct decision decision;
-
-	assert_int_equal(decision_decode(buffer_span(&fake.records[seq - 1].decision), arena, &decision), 0);
-	return decision;
-}
-
 static void
 test_numbers_belong_to_names(void **state)
 {
@@ -152,7 +143,7 @@ test_hold(void **state)
 	assert_true(core_held(core, chu));
 	assert_int_equal(core_hold_record(core, chu), held);
 	assert_int_equal(fake.records[held - 1].head.type, RECORD_OPERATOR);
-	decision = decision_of(held, &arena);
+	decision = rig_decision(held, &arena);
 	assert_true(span_eq_str(decision.destination, "chu"));
 	assert_true(span_eq_str(decision.what, "hold"));
 	assert_true(span_eq_str(decision.who, "uid:0(root)"));
@@ -234,7 +225,7 @@ test_drop(void **state)
 	assert_int_equal(item.result, SETTLED_NOW);
 	assert_int_equal(core_standing(core, chu, seq, &outcome), STANDING_SETTLED);
 	assert_int_equal(outcome, OUTCOME_DROPPED);
-	decision = decision_of(fake.count, &arena);
+	decision = rig_decision(fake.count, &arena);
 	assert_int_equal(decision.outcome, OUTCOME_DROPPED);
 	assert_true(span_eq_str(decision.destination, "chu"));
 	assert_true(span_eq_str(decision.who, "uid:0(root)"));

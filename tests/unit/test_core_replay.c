@@ -14,15 +14,6 @@
 
 #include "tests/unit/core_rig.h"
 
-static struct decision
-decision_of(uint64_t seq, struct arena *arena)
-{
-	struct decision decision;
-
-	assert_int_equal(decision_decode(buffer_span(&fake.records[seq - 1].decision), arena, &decision), 0);
-	return decision;
-}
-
 static void
 test_replay(void **state)
 {
@@ -57,7 +48,7 @@ test_replay(void **state)
 	assert_true(span_eq(record.facts, buffer_span(&fake.records[seq - 1].facts)));
 	assert_memory_equal(record.head.sha256, fake.records[seq - 1].head.sha256, 32);
 	assert_int_equal(record.head.size, fake.records[seq - 1].head.size);
-	decision = decision_of(replay.new_seq, &arena);
+	decision = rig_decision(replay.new_seq, &arena);
 	assert_int_equal(decision.to_count, 1);
 	assert_true(span_eq_str(decision.to[0], "chu"));
 	assert_true(span_eq_str(decision.who, "uid:0(root)"));
@@ -103,11 +94,11 @@ test_replay_of_what_is_parked(void **state)
 	assert_int_equal(core_reconfigure(core, &rig_wide), 0); /* has a row for it */
 	replay = rig_replay(core, first, CORE_NONE);
 	assert_int_equal(replay.result, REPLAY_DONE);
-	decision = decision_of(replay.new_seq, &arena);
+	decision = rig_decision(replay.new_seq, &arena);
 	assert_true(span_eq_str(decision.to[0], "lilas"));
 	assert_true(span_eq_str(decision.routes, "siu"));
 	assert_int_equal(core_waiting_count(core, CORE_PARKED), 1);
-	decision = decision_of(fake.count, &arena);
+	decision = rig_decision(fake.count, &arena);
 	assert_int_equal(decision.outcome, OUTCOME_DROPPED);
 	assert_true(span_eq_str(decision.destination, "(parked)"));
 	snprintf(text, sizeof(text), "replayed as %llu", (unsigned long long)replay.new_seq);

@@ -13,35 +13,11 @@
 #include "failmalloc.h"
 #include "sender_rig.h"
 
-static struct sender_state
-state_of(void)
-{
-	struct sender_state state;
-
-	assert_true(senders_state(rig.senders, "lab", &state));
-	return state;
-}
-
-/* A link that is open and has carried ${control}. */
-static void
-begin(unsigned window, const char *control)
-{
-	rig_start(window);
-	assert_int_equal(state_of().phase, SENDER_IDLE);
-	(void)rig_message(control, NULL);
-	assert_int_equal(state_of().phase, SENDER_CONNECTING);
-	rig_open();
-	rig_read();
-	rig_sent(control);
-	assert_int_equal(state_of().phase, SENDER_SENDING);
-	assert_int_equal(state_of().in_flight, 1);
-}
-
 static void
 test_one_by_one(void **state)
 {
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	(void)rig_message("B", NULL);
 	rig_read();
 	rig_sent(NULL);
@@ -56,7 +32,7 @@ test_one_by_one(void **state)
 	assert_int_equal(rig.messages[2].outcome, OUTCOME_REJECTED);
 	assert_string_equal(rig.messages[2].code, "AE");
 	assert_string_equal(rig.messages[2].text, "204 at PID-3: ROSE LILAS");
-	assert_int_equal(state_of().phase, SENDER_IDLE);
+	assert_int_equal(rig_state().phase, SENDER_IDLE);
 	assert_int_equal(rig.link.deadline_ms, 0);
 	assert_int_equal(rig.dials, 1);
 	assert_int_equal(rig.downs, 0);
@@ -69,7 +45,7 @@ static void
 test_the_journal_refuses(void **state)
 {
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	(void)rig_message("B", NULL);
 	rig_answer("AA", "A");
 	rig_journal(-EIO);
@@ -94,7 +70,7 @@ static void
 test_the_link_ends_before_the_outcome_is_on_disk(void **state)
 {
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	(void)rig_message("B", NULL);
 	rig_answer("AA", "A");
 	rig_end(LINK_CLOSED_BY_PEER);
@@ -133,7 +109,7 @@ test_reads_that_fail(void **state)
 		if (rows[i].code) {
 			assert_int_equal(rig.messages[1].outcome, OUTCOME_REJECTED);
 			assert_string_equal(rig.messages[1].code, rows[i].code);
-			assert_int_equal(state_of().phase, SENDER_IDLE);
+			assert_int_equal(rig_state().phase, SENDER_IDLE);
 		} else {
 			assert_int_equal(rig.messages[1].outcome, 0);
 			rig_pause();
@@ -191,7 +167,7 @@ static void
 test_no_answer(void **state)
 {
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	fake_time_add_ms(29000);
 	rig.link.handler->deadline(rig.link.arg); /* set for another message: too early */
 	assert_false(rig.link.dropped);
@@ -200,11 +176,11 @@ test_no_answer(void **state)
 	assert_true(rig.link.dropped);
 	assert_false(rig.dialling);
 	rig_end(LINK_CLOSED_BY_US);
-	assert_int_equal(state_of().phase, SENDER_WAITING);
-	assert_int_equal(state_of().tries, 1);
-	assert_string_equal(state_of().error, "no acknowledgement within 30 s");
+	assert_int_equal(rig_state().phase, SENDER_WAITING);
+	assert_int_equal(rig_state().tries, 1);
+	assert_string_equal(rig_state().error, "no acknowledgement within 30 s");
 	assert_string_equal(rig.reason, "no acknowledgement within 30 s");
-	assert_true(state_of().next_us > rig.now_us);
+	assert_true(rig_state().next_us > rig.now_us);
 	assert_false(rig.dialling);
 	rig_pause();
 	rig_open();
@@ -212,7 +188,7 @@ test_no_answer(void **state)
 	rig_sent("A");
 	rig_answer("AA", "A");
 	rig_journal(0);
-	assert_int_equal(state_of().tries, 0);
+	assert_int_equal(rig_state().tries, 0);
 	assert_int_equal(rig.ups, 1);
 	rig_stop();
 }
@@ -224,8 +200,8 @@ test_nobody_there(void **state)
 	rig_start(1);
 	(void)rig_message("A", NULL);
 	rig_refuse("refused");
-	assert_int_equal(state_of().phase, SENDER_WAITING);
-	assert_string_equal(state_of().error, "connect 192.0.2.7:2576: refused");
+	assert_int_equal(rig_state().phase, SENDER_WAITING);
+	assert_string_equal(rig_state().error, "connect 192.0.2.7:2576: refused");
 	(void)rig_message("B", NULL);
 	assert_false(rig.dialling); /* what comes behind changes nothing */
 	senders_kick(rig.senders, "elsewhere");
@@ -233,11 +209,11 @@ test_nobody_there(void **state)
 	senders_kick(rig.senders, "lab");
 	assert_true(rig.dialling);
 	rig_refuse("refused");
-	assert_int_equal(state_of().tries, 2);
+	assert_int_equal(rig_state().tries, 2);
 	rig.messages[1].waits = rig.messages[2].waits = false; /* an operator dropped them */
 	rig_pause();
 	assert_false(rig.dialling);
-	assert_int_equal(state_of().phase, SENDER_IDLE);
+	assert_int_equal(rig_state().phase, SENDER_IDLE);
 	rig_stop();
 }
 
@@ -289,7 +265,7 @@ static void
 test_expired_before_it_was_sent(void **state)
 {
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	(void)rig_message("B", NULL);
 	(void)rig_message("C", NULL);
 	rig_read();
@@ -301,7 +277,7 @@ test_expired_before_it_was_sent(void **state)
 	rig_answer("AA", "C");
 	rig_journal(0);
 	assert_int_equal(rig.messages[3].outcome, 0);
-	assert_int_equal(state_of().phase, SENDER_IDLE);
+	assert_int_equal(rig_state().phase, SENDER_IDLE);
 	rig_stop();
 }
 
@@ -309,10 +285,10 @@ static void
 test_held(void **state)
 {
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	(void)rig_message("B", NULL);
 	rig.held = true;
-	assert_int_equal(state_of().phase, SENDER_HELD);
+	assert_int_equal(rig_state().phase, SENDER_HELD);
 	rig_answer("AA", "A");
 	rig_journal(0);
 	rig_read();
@@ -346,7 +322,7 @@ test_stop(void **state)
 	unsigned told = 0;
 
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	(void)rig_message("B", NULL);
 	senders_stop(rig.senders, idle, &told);
 	rig_answer("AA", "A");
@@ -387,7 +363,7 @@ test_large_ones(void **state)
 	rig.link.handler->drained(rig.link.arg);
 	while (fake_workers_waiting())
 		rig_read();
-	assert_int_equal(state_of().in_flight, 3);
+	assert_int_equal(rig_state().in_flight, 3);
 	assert_int_equal(rig.link.out.len, 2 * (sizeof(body) - 1 + 3) + rig.messages[3].body.len + 3);
 	rig_stop();
 }
@@ -429,7 +405,7 @@ test_memory(void **state)
 			turn();
 		assert_int_equal(rig.messages[1].outcome, OUTCOME_ACCEPTED);
 		assert_int_equal(rig.messages[2].outcome, OUTCOME_REJECTED);
-		assert_int_equal(state_of().phase, SENDER_IDLE);
+		assert_int_equal(rig_state().phase, SENDER_IDLE);
 		rig_stop();
 	}
 	assert_in_range(n, 10, 200);

@@ -11,30 +11,6 @@
 
 #include "sender_rig.h"
 
-static struct sender_state
-state_of(void)
-{
-	struct sender_state state;
-
-	assert_true(senders_state(rig.senders, "lab", &state));
-	return state;
-}
-
-/* A link that is open and has carried ${control}. */
-static void
-begin(unsigned window, const char *control)
-{
-	rig_start(window);
-	assert_int_equal(state_of().phase, SENDER_IDLE);
-	(void)rig_message(control, NULL);
-	assert_int_equal(state_of().phase, SENDER_CONNECTING);
-	rig_open();
-	rig_read();
-	rig_sent(control);
-	assert_int_equal(state_of().phase, SENDER_SENDING);
-	assert_int_equal(state_of().in_flight, 1);
-}
-
 /* A destination that answers for everything but what it is sent, before it is sent anything, is not dialled anew at once. */
 static void
 test_strays_alone(void **state)
@@ -50,7 +26,7 @@ test_strays_alone(void **state)
 	assert_true(rig.link.closing);
 	rig_end(LINK_CLOSED_BY_US);
 	assert_false(rig.dialling);
-	assert_int_equal(state_of().phase, SENDER_WAITING);
+	assert_int_equal(rig_state().phase, SENDER_WAITING);
 	assert_string_equal(rig.reason, "answered for messages that were not on their way, and for no other");
 	rig_pause();
 	assert_true(rig.dialling);
@@ -78,7 +54,7 @@ test_judged_before_more_is_sent(void **state)
 	struct config other;
 
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	(void)rig_message("B", NULL);
 	rig_read();
 	wider = rig.destination;
@@ -100,7 +76,7 @@ test_endless_noise(void **state)
 	static const char line[] = "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n";
 
 	(void)state;
-	begin(1, "A");
+	rig_begin(1, "A");
 	rig_answer("AA", "A");
 	rig_journal(0);
 	for (int i = 0; i < 4096 / 16; i++)
@@ -131,7 +107,7 @@ test_codes_that_are_none(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		begin(1, "A");
+		rig_begin(1, "A");
 		(void)snprintf(text, sizeof(text),
 		    "\x0bMSH|^~\\&|C|D|A|B|2026||ACK|1|T|2.5\rMSA|AR|A\rERR||PID^1^3|%s|E\r\x1c\r",
 		    rows[i].code);
