@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 
+from .duplex import Duplex
 from .mllp import CR, FS, VT, frame
 
 PATIENCE = 10
@@ -164,11 +165,11 @@ class Connection(threading.Thread):
         if threading.current_thread() is self:
             one.close()
         else:
-            socket.socket.shutdown(one, socket.SHUT_RD)  # its own thread wakes up and closes
+            socket.socket.shutdown(self.socket.tls if self.socket else one, socket.SHUT_RD)  # its own thread wakes up and closes
 
     def run(self):
         try:
-            self.socket = self.server.context.wrap_socket(self.raw, server_side=True)
+            self.socket = Duplex(self.server.context.wrap_socket(self.raw, server_side=True))
             self.server.note("opened", self)
             self.server.greet(self)
             self.read()

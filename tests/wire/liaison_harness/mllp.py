@@ -5,6 +5,8 @@ import socket
 import ssl
 import time
 
+from .duplex import Duplex
+
 VT, FS, CR = b"\x0b", b"\x1c", b"\r"
 PATIENCE = 10
 
@@ -39,7 +41,7 @@ class Mllp:
         raw.settimeout(PATIENCE)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.connect(("127.0.0.1", port))
-        self.socket = client_context(identity, authority_pem, version).wrap_socket(raw, server_hostname="127.0.0.1")
+        self.socket = Duplex(client_context(identity, authority_pem, version).wrap_socket(raw, server_hostname="127.0.0.1"))
         self.held = b""
 
     def send(self, content):
