@@ -56,6 +56,8 @@ static bool
 harden_server(SSL_CTX *ctx)
 {
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, tls_verify_note);
+	/* Ours is the order of the ciphers, but for those who put ChaCha20 first: they have no AES in hardware. */
+	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	return SSL_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT) == 1 &&
 	       SSL_CTX_set_num_tickets(ctx, 1) == 1 && SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
 	       SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) == 1;
