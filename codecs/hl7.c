@@ -2,8 +2,9 @@
 /*
  * Header, index and fields of an HL7 v2 message.
  *
- * The index is made by one walk over the segments. Most messages fit in a small array on the stack, which is copied; a longer one
- * is walked twice, first to count, so that the arena is asked once for what is needed and no more.
+ * The index is made by one walk over the segments, whose ends are looked up in batches (codecs/scan.h). Most messages fit in a small
+ * array on the stack, which is copied; a longer one is walked twice, first to count, so that the arena is asked once for what is
+ * needed and no more.
  */
 #include "codecs/hl7.h"
 
@@ -16,6 +17,7 @@
 
 #define NAME_LEN      3u
 #define FIRST_INDEXED 64u /* segments indexed without a second walk */
+#define ENDS	      64u /* ends of segments looked up at once */
 
 const struct hl7_delimiters hl7_default_delimiters = { '|', '^', '~', '\\', '&', 0 };
 
@@ -61,30 +63,6 @@ lf_ends_segment(struct span s, size_t next, uint8_t separator)
 	return next == s.len || s.ptr[next] == CR || names_segment(s, next, separator, true);
 }
 
-/* Where the segment that begins at ${from} ends: at its CR or LF, or at the end of the input. */
-static size_t
-segment_end(struct span s, size_t from, uint8_t separator, bool lf)
-{
-	const uint8_t *cr;
-	size_t at = from, next;
-
-	if (!lf) {
-		cr = from < s.len ? memchr(s.ptr + from, CR, s.len - from) : NULL;
-		return cr ? (size_t)(cr - s.ptr) : s.len;
-	}
-	while (at < s.len) {
-		at += scan_either(s.ptr + at, s.len - at, CR, LF);
-		if (at == s.len || s.ptr[at] == CR)
-			break;
-		for (next = at + 1; next < s.len && s.ptr[next] == LF;)
-			next++;
-		if (lf_ends_segment(s, next, separator))
-			break;
-		at = next;
-	}
-	return at;
-}
-
 /*
  * The header
  */
@@ -109,17 +87,17 @@ read_delimiters(struct hl7_delimiters *d, uint8_t separator, struct span msh2)
 	return true;
 }
 
-/* Cut MSH-1 to MSH-21 out of the segment. */
+/* Cut MSH-1 to MSH-21 out of the segment, whose first ${count} separators stand at ${places}. */
 static void
-read_header_fields(struct hl7_header *h)
+read_header_fields(struct hl7_header *h, const size_t *places, size_t count)
 {
-	struct span rest = span_cut(h->segment, NAME_LEN + 1, h->segment.len);
-	uint8_t separator = h->segment.ptr[NAME_LEN];
-
 	h->field[0] = span_cut(h->segment, 0, NAME_LEN);
 	h->field[1] = span_cut(h->segment, NAME_LEN, NAME_LEN + 1);
-	for (unsigned n = 2; n <= HL7_HEADER_FIELDS && hl7_next(&rest, separator, &h->field[n]); n++)
-		;
+	for (size_t n = 2; n <= HL7_HEADER_FIELDS && n - 2 < count; n++) {
+		size_t from = places[n - 2] + 1, to = n - 1 < count ? places[n - 1] : h->segment.len;
+
+		h->field[n] = span_make(h->segment.ptr + from, to - from);
+	}
 }
 
 /* The first ${count} components of the first repetition of MSH-${field}. */
@@ -137,6 +115,7 @@ read_header_components(
 void
 hl7_header_read(struct hl7_header *h, struct span bytes)
 {
+	size_t places[HL7_HEADER_FIELDS], count;
 	uint8_t separator;
 
 	*h = (struct hl7_header){ .delimiters = hl7_default_delimiters };
@@ -145,11 +124,12 @@ hl7_header_read(struct hl7_header *h, struct span bytes)
 	h->is_msh = true;
 	separator = bytes.len > NAME_LEN ? bytes.ptr[NAME_LEN] : 0;
 	/* An LF in the MSH may be a fault; the fields before it can be read all the same. */
-	h->segment = span_cut(bytes, 0, scan_either(bytes.ptr, bytes.len, CR, LF));
+	h->segment =
+	    span_cut(bytes, 0, scan_line(bytes.ptr, bytes.len, separator, places, HL7_HEADER_FIELDS, &count));
 	if (!is_delimiter(separator))
 		return;
 	h->readable = true;
-	read_header_fields(h);
+	read_header_fields(h, places, count);
 	h->legal = read_delimiters(&h->delimiters, separator, h->field[2]);
 	read_header_components(h, 9, (struct span *const[]){ &h->type, &h->event, &h->structure }, 3);
 	read_header_components(h, 11, (struct span *const[]){ &h->processing }, 1);
@@ -192,6 +172,10 @@ struct walk {
 	bool lf;
 	bool no_final_end; /* the leniency */
 	struct hl7_leniencies used;
+	size_t looked;	     /* CR, and LF if that is one, are known up to here */
+	size_t base;	     /* of the places in ${ends} */
+	size_t next, count;  /* in ${ends}: the next one to look at, and how many there are */
+	uint32_t ends[ENDS]; /* not cleared */
 };
 
 enum walk_result {
@@ -206,9 +190,58 @@ enum walk_result {
 static bool
 is_header_name(const uint8_t *name)
 {
-	return memcmp(name, "MSH", NAME_LEN) == 0 || memcmp(name, "FHS", NAME_LEN) == 0 ||
-	       memcmp(name, "BHS", NAME_LEN) == 0 || memcmp(name, "BTS", NAME_LEN) == 0 ||
-	       memcmp(name, "FTS", NAME_LEN) == 0;
+	if (name[2] == 'H')
+		return name[0] == 'M' && name[1] == 'S';
+	return name[2] == 'S' && (name[0] == 'F' || name[0] == 'B') && (name[1] == 'H' || name[1] == 'T');
+}
+
+static void
+walk_begin(struct walk *w, struct span bytes, uint8_t separator, unsigned leniencies)
+{
+	w->bytes = bytes;
+	w->at = 0;
+	w->separator = separator;
+	w->lf = leniencies & HL7_LENIENT_LF;
+	w->no_final_end = leniencies & HL7_LENIENT_NO_FINAL_CR;
+	w->used = (struct hl7_leniencies){ 0 };
+	w->looked = w->base = w->next = w->count = 0;
+}
+
+/* Where the first CR, or LF if that is one, stands at or behind ${from}, which never goes back; the length if there is none. */
+static size_t
+walk_find_end(struct walk *w, size_t from)
+{
+	for (;;) {
+		size_t seen;
+
+		for (; w->next < w->count; w->next++)
+			if (w->base + w->ends[w->next] >= from)
+				return w->base + w->ends[w->next];
+		if (w->looked == w->bytes.len)
+			return w->bytes.len;
+		w->base = w->looked;
+		w->next = 0;
+		w->count = scan_index(w->bytes.ptr + w->base, w->bytes.len - w->base, CR, w->lf ? LF : CR,
+		    w->ends, ENDS, &seen);
+		w->looked += seen;
+	}
+}
+
+/* Where the segment in which ${from} lies ends: at its CR or LF, or at the end of the input. */
+static size_t
+walk_segment_end(struct walk *w, size_t from)
+{
+	struct span s = w->bytes;
+	size_t at = walk_find_end(w, from), next;
+
+	while (at < s.len && s.ptr[at] != CR) {
+		for (next = at + 1; next < s.len && s.ptr[next] == LF;)
+			next++;
+		if (lf_ends_segment(s, next, w->separator))
+			break;
+		at = walk_find_end(w, next);
+	}
+	return at;
 }
 
 /* Step over the end of the segment that stops at ${end}. */
@@ -260,7 +293,7 @@ walk_next(struct walk *w, struct hl7_segment *s)
 	memcpy(s->name, p, NAME_LEN);
 	if (start != 0 && is_header_name(p))
 		return WALK_HEADER;
-	end = segment_end(w->bytes, start + NAME_LEN, w->separator, w->lf);
+	end = walk_segment_end(w, start + NAME_LEN);
 	s->end = (uint32_t)end;
 	if (start == 0 && memchr(p, LF, end))
 		return WALK_LF_MSH;
@@ -274,12 +307,12 @@ walk_next(struct walk *w, struct hl7_segment *s)
 static size_t
 count_named(const struct walk *done, const char *name, size_t before)
 {
-	struct walk w = {
-		.bytes = done->bytes, .separator = done->separator, .lf = done->lf, .no_final_end = true
-	};
 	struct hl7_segment s;
+	struct walk w;
 	size_t n = 0;
 
+	walk_begin(
+	    &w, done->bytes, done->separator, HL7_LENIENT_NO_FINAL_CR | (done->lf ? HL7_LENIENT_LF : 0u));
 	while (walk_next(&w, &s) == WALK_SEGMENT && s.start < before)
 		n += memcmp(s.name, name, NAME_LEN) == 0;
 	return n;
@@ -335,13 +368,9 @@ index_room(struct arena *a, size_t count, struct fault *f)
 enum hl7_verdict
 hl7_index(struct hl7_message *m, unsigned leniencies, struct arena *a, struct fault *f)
 {
-	const struct walk start = { .bytes = m->bytes,
-		.separator = m->delimiters.field,
-		.lf = leniencies & HL7_LENIENT_LF,
-		.no_final_end = leniencies & HL7_LENIENT_NO_FINAL_CR };
-	struct hl7_segment first[FIRST_INDEXED], s, *all;
+	struct hl7_segment first[FIRST_INDEXED], other, *all, *s = first;
 	enum walk_result result;
-	struct walk w = start;
+	struct walk w;
 	size_t count = 0;
 
 	m->segments = NULL;
@@ -350,13 +379,11 @@ hl7_index(struct hl7_message *m, unsigned leniencies, struct arena *a, struct fa
 		fault_set(f, FAULT_TOO_LARGE, 0, "", "The message is larger than any that is taken.");
 		return HL7_REFUSED;
 	}
-	while ((result = walk_next(&w, &s)) == WALK_SEGMENT) {
-		if (count < FIRST_INDEXED)
-			first[count] = s;
-		count++;
-	}
+	walk_begin(&w, m->bytes, m->delimiters.field, leniencies);
+	while ((result = walk_next(&w, s)) == WALK_SEGMENT)
+		s = ++count < FIRST_INDEXED ? first + count : &other;
 	if (result != WALK_END) {
-		walk_fault(&w, result, &s, count + 1, f);
+		walk_fault(&w, result, s, count + 1, f);
 		return HL7_REFUSED;
 	}
 	all = index_room(a, count, f);
@@ -366,7 +393,7 @@ hl7_index(struct hl7_message *m, unsigned leniencies, struct arena *a, struct fa
 	if (count <= FIRST_INDEXED) {
 		memcpy(all, first, count * sizeof(*all));
 	} else {
-		w = start;
+		walk_begin(&w, m->bytes, m->delimiters.field, leniencies);
 		for (size_t i = 0; i < count; i++)
 			(void)walk_next(&w, &all[i]);
 	}
@@ -375,12 +402,21 @@ hl7_index(struct hl7_message *m, unsigned leniencies, struct arena *a, struct fa
 	return HL7_OK;
 }
 
+void
+hl7_begin(struct hl7_message *m, struct span bytes)
+{
+	m->bytes = bytes;
+	hl7_header_read(&m->header, bytes);
+	m->delimiters = m->header.delimiters;
+	m->segments = NULL;
+	m->count = 0;
+	m->used = (struct hl7_leniencies){ 0 };
+}
+
 enum hl7_verdict
 hl7_parse(struct hl7_message *m, struct span bytes, unsigned leniencies, struct arena *a, struct fault *f)
 {
-	*m = (struct hl7_message){ .bytes = bytes };
-	hl7_header_read(&m->header, bytes);
-	m->delimiters = m->header.delimiters;
+	hl7_begin(m, bytes);
 	if (hl7_header_judge(&m->header, bytes, f) != HL7_OK)
 		return HL7_REFUSED;
 	return hl7_index(m, leniencies, a, f);
@@ -451,24 +487,17 @@ hl7_next(struct span *rest, uint8_t delimiter, struct span *piece)
 static struct span
 part(struct span s, uint8_t delimiter, unsigned n)
 {
-	struct span piece = SPAN_EMPTY;
+	size_t from, to;
 
-	if (n == 0)
+	if (n == 0 || !s.ptr || !scan_part(s.ptr, s.len, delimiter, n, &from, &to))
 		return SPAN_EMPTY;
-	while (n && hl7_next(&s, delimiter, &piece))
-		n--;
-	return n ? SPAN_EMPTY : piece;
+	return span_make(s.ptr + from, to - from);
 }
 
 static unsigned
 count_parts(struct span s, uint8_t delimiter)
 {
-	struct span piece;
-	unsigned n = 0;
-
-	while (hl7_next(&s, delimiter, &piece))
-		n++;
-	return n;
+	return s.ptr ? (unsigned)scan_count(s.ptr, s.len, delimiter) + 1 : 0;
 }
 
 /* MSH-1 and MSH-2 are made of delimiters and are not split by them. */
@@ -555,11 +584,13 @@ hl7_is_absent(struct span value)
 bool
 hl7_version_known(struct span version)
 {
-	static const char *const known[] = { "2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6",
-		"2.7", "2.7.1", "2.8", "2.8.1", "2.8.2", "2.9", "2.9.1" };
+	const uint8_t *v = version.ptr;
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (span_eq_str(version, known[i]))
-			return true;
-	return false;
+	if (version.len < 3 || v[0] != '2' || v[1] != '.' || v[2] < '1' || v[2] > '9')
+		return false;
+	if (version.len == 3)
+		return true;
+	if (version.len != 5 || v[3] != '.')
+		return false;
+	return v[4] == '1' ? strchr("35789", v[2]) != NULL : v[4] == '2' && v[2] == '8';
 }

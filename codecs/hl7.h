@@ -102,8 +102,11 @@ void hl7_header_read(struct hl7_header *h, struct span bytes);
 enum hl7_verdict hl7_header_judge(const struct hl7_header *h, struct span bytes, struct fault *f)
     __attribute__((warn_unused_result));
 
+/* Set ${m} up over ${bytes}: its header and delimiters are read, it has no segment yet. */
+void hl7_begin(struct hl7_message *m, struct span bytes);
+
 /*
- * Index the segments of ${m}, whose bytes, header and delimiters are set, in byte order up to the first fault of structure:
+ * Index the segments of ${m}, as hl7_begin left it, in byte order up to the first fault of structure:
  * HL7_OK, or HL7_REFUSED with ${f} (100 at the segment; FAULT_TOO_LARGE past HL7_MESSAGE_MAX, FAULT_MEMORY past the
  * arena's ceiling, FAULT_OVERLOAD when the machine has no memory). After a refusal ${m} has no segment.
  */

@@ -177,9 +177,7 @@ hl7_check(
 
 	if (!rules)
 		rules = &strict;
-	*m = (struct hl7_message){ .bytes = bytes };
-	hl7_header_read(&m->header, bytes);
-	m->delimiters = m->header.delimiters;
+	hl7_begin(m, bytes);
 	if (hl7_header_judge(&m->header, bytes, f) != HL7_OK)
 		return HL7_REFUSED;
 	if (span_eq_str(m->header.type, "ACK") || span_eq_str(m->header.type, "MCF"))

@@ -312,6 +312,40 @@ test_null(void **state)
 	assert_false(hl7_version_known(SPAN_EMPTY));
 }
 
+/* Table 0104 and nothing else of that form. */
+static void
+test_versions(void **state)
+{
+	static const char *const known[] = { "2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6",
+		"2.7", "2.7.1", "2.8", "2.8.1", "2.8.2", "2.9", "2.9.1" };
+	static const char letters[] = "./:0123456789";
+	char text[8] = "";
+	size_t taken = 0, listed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		listed += hl7_version_known(span_str(known[i]));
+	assert_int_equal(listed, sizeof(known) / sizeof(known[0]));
+	for (size_t len = 0; len <= 6; len++)
+		for (size_t code = 0; code < 13 * 13 * 13 * 13; code++) {
+			size_t rest = code;
+
+			text[0] = "213"[code % 3];
+			text[1] = letters[code % 13];
+			for (size_t i = 2; i < len; i++, rest /= 13)
+				text[i] = letters[rest % 13];
+			text[1] = code % 5 ? '.' : text[1];
+			if (!hl7_version_known(span_make(text, len)))
+				continue;
+			taken++;
+			for (listed = 0; listed < sizeof(known) / sizeof(known[0]); listed++)
+				if (span_eq_str(span_make(text, len), known[listed]))
+					break;
+			assert_true(listed < sizeof(known) / sizeof(known[0]));
+		}
+	assert_true(taken > 0);
+}
+
 /* ${count} segments "OBX\r" behind an MSH. */
 static struct span
 many_segments(size_t count)
@@ -477,6 +511,7 @@ main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_header_of_garbage),
 		cmocka_unit_test(test_null),
+		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_million_segments),
 		cmocka_unit_test(test_sixty_four_segments),
 		cmocka_unit_test(test_linear),
