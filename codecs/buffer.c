@@ -14,24 +14,41 @@ buffer_init(struct buffer *b, size_t ceiling)
 }
 
 void
-buffer_fini(struct buffer *b)
+buffer_init_on(struct buffer *b, void *memory, size_t size, size_t ceiling)
 {
-	free(b->data);
-	buffer_init(b, b->ceiling);
+	*b = (struct buffer){
+		.data = memory, .cap = size < ceiling ? size : ceiling, .ceiling = ceiling, .borrowed = true
+	};
 }
 
 void
-buffer_reset(struct buffer *b)
+buffer_fini(struct buffer *b)
 {
-	b->len = 0;
-	b->failed = false;
+	if (!b->borrowed)
+		free(b->data);
+	buffer_init(b, b->ceiling);
+}
+
+/* ${cap} bytes for what ${b} has. NULL: no memory, and ${b} is as it was. */
+static uint8_t *
+grow(struct buffer *b, size_t cap)
+{
+	uint8_t *data = realloc(b->borrowed ? NULL : b->data, cap ? cap : 1);
+
+	if (!data)
+		return NULL;
+	if (b->borrowed && b->len)
+		memcpy(data, b->data, b->len);
+	b->borrowed = false;
+	b->data = data;
+	b->cap = cap;
+	return data;
 }
 
 uint8_t *
 buffer_reserve(struct buffer *b, size_t extra)
 {
 	size_t need, cap;
-	uint8_t *data;
 
 	if (b->failed)
 		return NULL;
@@ -47,52 +64,11 @@ buffer_reserve(struct buffer *b, size_t extra)
 		cap = cap > b->ceiling / 2 ? b->ceiling : cap * 2;
 	if (cap > b->ceiling)
 		cap = b->ceiling;
-	data = realloc(b->data, cap ? cap : 1);
-	if (!data) {
+	if (!grow(b, cap)) {
 		b->failed = true;
 		return NULL;
 	}
-	b->data = data;
-	b->cap = cap;
 	return b->data + b->len;
-}
-
-void
-buffer_commit(struct buffer *b, size_t n)
-{
-	b->len += n;
-}
-
-void
-buffer_append(struct buffer *b, const void *ptr, size_t len)
-{
-	uint8_t *to;
-
-	if (len == 0)
-		return;
-	to = buffer_reserve(b, len);
-	if (!to)
-		return;
-	memcpy(to, ptr, len);
-	b->len += len;
-}
-
-void
-buffer_append_span(struct buffer *b, struct span s)
-{
-	buffer_append(b, s.ptr, s.len);
-}
-
-void
-buffer_append_str(struct buffer *b, const char *text)
-{
-	buffer_append(b, text, strlen(text));
-}
-
-void
-buffer_append_byte(struct buffer *b, uint8_t byte)
-{
-	buffer_append(b, &byte, 1);
 }
 
 void
@@ -130,16 +106,4 @@ buffer_drop_front(struct buffer *b, size_t n)
 		return;
 	memmove(b->data, b->data + n, b->len - n);
 	b->len -= n;
-}
-
-struct span
-buffer_span(const struct buffer *b)
-{
-	return span_make(b->data, b->len);
-}
-
-bool
-buffer_failed(const struct buffer *b)
-{
-	return b->failed;
 }

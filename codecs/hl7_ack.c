@@ -82,13 +82,15 @@ coded(struct writer *w, enum fault_code code, uint8_t between)
 	buffer_printf(w->b, "%cHL70357", between);
 }
 
+/* v2.1 to ${last}, and what was made of v2.3 later if ${also}. */
 static bool
-is_one_of(struct span version, const char *const *list)
+is_old(struct span version, char last, bool also)
 {
-	for (; *list; list++)
-		if (span_eq_str(version, *list))
-			return true;
-	return false;
+	if (version.len < 3 || version.ptr[0] != '2' || version.ptr[1] != '.')
+		return false;
+	if (version.len == 3)
+		return version.ptr[2] >= '1' && version.ptr[2] <= (uint8_t)last;
+	return also && span_eq_str(version, "2.3.1");
 }
 
 /* MSH-9: ACK ^ event ^ ACK, as far as the version knows. */
@@ -219,15 +221,13 @@ write_err(struct writer *w, const struct fault *fault)
 void
 hl7_ack_write(struct buffer *b, const struct hl7_ack *ack)
 {
-	static const char *const old_errors[] = { "2.1", "2.2", "2.3", "2.3.1", "2.4", NULL };
-	static const char *const no_structure[] = { "2.1", "2.2", "2.3", NULL };
 	const struct hl7_header *h = ack->original;
 	struct writer w = {
 		.b = b,
 		.h = h,
 		.d = h->legal ? h->delimiters : hl7_default_delimiters,
-		.old_errors = is_one_of(h->version, old_errors),
-		.structure = !is_one_of(h->version, no_structure),
+		.old_errors = is_old(h->version, '4', true),
+		.structure = !is_old(h->version, '3', false),
 		.version_copied = hl7_version_known(h->version),
 	};
 

@@ -366,7 +366,7 @@ mllp_reader_trim(struct mllp_reader *r)
 size_t
 mllp_reader_memory(const struct mllp_reader *r)
 {
-	return r->held.cap;
+	return buffer_memory(&r->held);
 }
 
 size_t
@@ -414,6 +414,30 @@ mllp_can_frame(struct span content)
 		at++;
 	}
 	return true;
+}
+
+size_t
+mllp_frame_begin(struct buffer *b)
+{
+	size_t from = b->len;
+
+	buffer_append_byte(b, MLLP_VT);
+	return from;
+}
+
+bool
+mllp_frame_end(struct buffer *b, size_t from)
+{
+	static const uint8_t end[] = { MLLP_FS, MLLP_CR };
+
+	if (buffer_failed(b) || !mllp_can_frame(span_cut(buffer_span(b), from + 1, b->len))) {
+		b->len = from;
+		return false;
+	}
+	buffer_append(b, end, sizeof(end));
+	if (buffer_failed(b))
+		b->len = from;
+	return !buffer_failed(b);
 }
 
 bool

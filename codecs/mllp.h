@@ -149,3 +149,10 @@ bool mllp_can_frame(struct span content);
  * FS followed by CR, or an FS as its last byte. A failure of memory shows in ${b}.
  */
 bool mllp_frame(struct buffer *b, struct span content) __attribute__((warn_unused_result));
+
+/*
+ * The same for content that is written in place: what is appended to ${b} between the two is framed. mllp_frame_begin returns what
+ * mllp_frame_end takes; that gives false, and takes everything back to there, when the content cannot be framed or ${b} failed.
+ */
+size_t mllp_frame_begin(struct buffer *b);
+bool mllp_frame_end(struct buffer *b, size_t from) __attribute__((warn_unused_result));

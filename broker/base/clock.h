@@ -46,5 +46,6 @@ uint64_t journal_clock_at(struct journal_clock *clock, uint64_t wall_us, uint64_
 /* ISO 8601 to the second, UTC ("2026-11-21T20:05:00Z"), of ${when_s} since 1970; "" for what no calendar has. */
 void clock_second(int64_t when_s, char out[static 32]);
 
-/* ISO 8601 with milliseconds and zone, local time: at least 32 bytes at ${out}. */
+/* ISO 8601 with milliseconds and zone, local time, CLOCK_FORMAT_LEN characters: at least 32 bytes at ${out}. */
+#define CLOCK_FORMAT_LEN 29
 void clock_format(uint64_t wall_us, char out[static 32]);

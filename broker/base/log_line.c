@@ -20,6 +20,22 @@ static const struct event_info catalogue[EVENT_COUNT] = {
 #undef EVENT
 };
 
+/* What stands between the time and the fields; "warning" is longer than the column. */
+#define COLUMN_DEBUG   " debug "
+#define COLUMN_INFO    " info  "
+#define COLUMN_WARNING " warning "
+#define COLUMN_ERROR   " error "
+
+static const struct {
+	const char *text;
+	size_t len;
+} begins[EVENT_COUNT] = {
+#define EVENT(id, name, level, sentence, action)                                                             \
+	[EVENT_##id] = { (COLUMN_##level name), sizeof(COLUMN_##level name) - 1 },
+#include "broker/base/events.def"
+#undef EVENT
+};
+
 const struct event_info *
 event_info(enum log_event event)
 {
@@ -34,33 +50,20 @@ log_level_name(enum log_level level)
 	return names[level];
 }
 
-/* What stands before the fields: it always fits. */
-static void
-append(struct log_line *line, const char *text)
-{
-	size_t len = strlen(text);
-
-	memcpy(line->text + line->len, text, len);
-	line->len += len;
-}
-
 void
 log_begin(struct log_line *line, enum log_event event)
 {
-	const struct event_info *info = &catalogue[event];
 	char when[32];
 
 	line->event = event;
 	line->len = 0;
-	line->full = !log_wants(info->level);
+	line->full = !log_wants(catalogue[event].level);
 	if (line->full)
 		return;
 	clock_format(clock_wall_us(), when);
-	append(line, when);
-	append(line, " ");
-	append(line, log_level_name(info->level));
-	append(line, info->level == LEVEL_INFO ? "  " : " "); /* "warning" is longer than the column */
-	append(line, info->name);
+	memcpy(line->text, when, CLOCK_FORMAT_LEN);
+	memcpy(line->text + CLOCK_FORMAT_LEN, begins[event].text, begins[event].len);
+	line->len = CLOCK_FORMAT_LEN + begins[event].len;
 }
 
 /* A field for which there is no room: the line says so and takes no more. */
@@ -72,21 +75,31 @@ line_cut(struct log_line *line)
 	line->full = true;
 }
 
-static bool
-is_plain(uint8_t c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c && strchr("._:/@^+-", c));
-}
+/* How many places each byte takes: 1 as it stands, also without quotes; PLACES_QUOTED as it stands within quotes; else its escape. */
+#define PLACES_QUOTED 0u
 
-/* The letter of the short escape of ${c}, or 0. */
+static const uint8_t places[256] = {
+	[0 ... 8] = 4,
+	['\t' ... '\n'] = 2,
+	[11 ... 12] = 4,
+	['\r'] = 2,
+	[14 ... 31] = 4,
+	['"'] = 2,
+	['+'] = 1,
+	['-' ... ':'] = 1,
+	['@' ... 'Z'] = 1,
+	['\\'] = 2,
+	['^' ... '_'] = 1,
+	['a' ... 'z'] = 1,
+	[127 ... 255] = 4,
+	/* The rest of ASCII: PLACES_QUOTED. */
+};
+
+/* The letter of a short escape. */
 static char
 short_escape(uint8_t c)
 {
 	switch (c) {
-	case '"':
-	case '\\':
-		return (char)c;
 	case '\n':
 		return 'n';
 	case '\r':
@@ -94,70 +107,99 @@ short_escape(uint8_t c)
 	case '\t':
 		return 't';
 	default:
-		return 0;
+		return (char)c; /* quote, backslash */
 	}
 }
 
-/* One byte inside double quotes: at most 4 places at ${to}. */
-static size_t
+/* One byte inside double quotes: at most 4 places at ${to}, of which the end is returned. */
+static char *
 escape(uint8_t c, char *to)
 {
 	static const char hex[] = "0123456789abcdef";
-	char letter = short_escape(c);
 
-	to[0] = '\\';
-	if (letter) {
-		to[1] = letter;
-		return 2;
+	if (places[c] < 2) {
+		*to++ = (char)c;
+		return to;
 	}
-	if (c < 0x20 || c >= 0x7f) {
-		to[1] = 'x';
-		to[2] = hex[c >> 4];
-		to[3] = hex[c & 15];
-		return 4;
+	*to++ = '\\';
+	if (places[c] == 2) {
+		*to++ = short_escape(c);
+		return to;
 	}
-	to[0] = (char)c;
-	return 1;
+	*to++ = 'x';
+	*to++ = hex[c >> 4];
+	*to++ = hex[c & 15];
+	return to;
+}
+
+/* What the bytes of ${value} take within quotes. */
+static size_t
+quoted_len(struct span value)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < value.len; i++)
+		len += places[value.ptr[i]] == PLACES_QUOTED ? 1 : places[value.ptr[i]];
+	return len;
+}
+
+/* Begin a field whose value takes ${len} places; NULL, and the line is cut, when it does not fit. */
+static char *
+field(struct log_line *line, const char *key, size_t len)
+{
+	size_t key_len = strlen(key);
+	char *to = line->text + line->len;
+
+	if (key_len + 2 + len > FIELDS_MAX - line->len) {
+		line_cut(line);
+		return NULL;
+	}
+	line->len += key_len + 2 + len;
+	*to++ = ' ';
+	memcpy(to, key, key_len);
+	to += key_len;
+	*to++ = '=';
+	return to;
+}
+
+static bool
+is_plain(struct span value)
+{
+	size_t i = 0;
+
+	while (i < value.len && places[value.ptr[i]] == 1)
+		i++;
+	return i == value.len && value.len > 0;
 }
 
 /* Append " key=value" with at most ${max} bytes of the value, or the cut mark when it does not fit. */
 static void
 put(struct log_line *line, const char *key, struct span value, size_t max)
 {
-	char field[LOG_LINE_MAX];
-	size_t key_len = strlen(key), len = 0;
-	bool cut = value.len > max, plain = value.len > 0;
+	static const char dots[] = "...";
+	size_t more = 0;
+	char *to;
 
 	if (line->full)
 		return;
-	if (cut)
-		value.len = max - 3;
-	for (size_t i = 0; i < value.len; i++)
-		plain = plain && is_plain(value.ptr[i]);
-	if (key_len + 2 + 4 * value.len + 5 > sizeof(field)) {
-		line_cut(line);
+	if (value.len > max) {
+		more = sizeof(dots) - 1;
+		value.len = max - more;
+	}
+	if (is_plain(value)) {
+		to = field(line, key, value.len + more);
+		if (to)
+			memcpy(mempcpy(to, value.ptr, value.len), dots, more);
 		return;
 	}
-	field[len++] = ' ';
-	memcpy(field + len, key, key_len);
-	len += key_len;
-	field[len++] = '=';
-	if (!plain)
-		field[len++] = '"';
-	for (size_t i = 0; i < value.len; i++)
-		len += escape(value.ptr[i], field + len);
-	if (cut) {
-		memcpy(field + len, "...", 3);
-		len += 3;
-	}
-	if (!plain)
-		field[len++] = '"';
-	if (len > FIELDS_MAX - line->len) {
-		line_cut(line);
+	to = field(line, key, quoted_len(value) + more + 2);
+	if (!to)
 		return;
-	}
-	memcpy(line->text + line->len, field, len);
-	line->len += len;
+	*to++ = '"';
+	for (size_t i = 0; i < value.len; i++)
+		to = escape(value.ptr[i], to);
+	to = mempcpy(to, dots, more);
+	*to = '"';
 }
 
 void
@@ -185,15 +227,19 @@ log_text(struct log_line *line, const char *key, const char *value)
 static void
 put_number(struct log_line *line, const char *key, bool negative, uint64_t magnitude)
 {
-	char digits[24];
+	char digits[24], *to;
 	size_t at = sizeof(digits);
 
+	if (line->full)
+		return;
 	do
 		digits[--at] = (char)('0' + magnitude % 10);
 	while (magnitude /= 10);
 	if (negative)
 		digits[--at] = '-';
-	put(line, key, span_make(digits + at, sizeof(digits) - at), LOG_VALUE_MAX);
+	to = field(line, key, sizeof(digits) - at);
+	if (to)
+		memcpy(to, digits + at, sizeof(digits) - at);
 }
 
 void

@@ -31,6 +31,43 @@ test_buffer_ceiling(void **state)
 	buffer_fini(&b);
 }
 
+/* Lent memory is used as far as it goes, and never freed. */
+static void
+test_buffer_on_memory(void **state)
+{
+	char memory[8] = "........";
+	struct buffer b;
+
+	(void)state;
+	buffer_init_on(&b, memory, sizeof(memory), 20);
+	buffer_append_str(&b, "1234567");
+	buffer_append_byte(&b, '8');
+	assert_ptr_equal(b.data, memory);
+	assert_int_equal(buffer_memory(&b), 0);
+	buffer_reset(&b);
+	buffer_append_str(&b, "abcdef");
+	assert_ptr_equal(b.data, memory);
+	buffer_append_str(&b, "ghi");
+	assert_ptr_not_equal(b.data, memory);
+	assert_true(buffer_memory(&b) >= 9 && buffer_memory(&b) <= 20);
+	assert_true(span_eq_str(buffer_span(&b), "abcdefghi"));
+	buffer_append_str(&b, "012345678901");
+	assert_true(buffer_failed(&b));
+	assert_true(span_eq_str(buffer_span(&b), "abcdefghi"));
+	buffer_fini(&b);
+	assert_null(b.data);
+	buffer_append_str(&b, "x");
+	assert_true(span_eq_str(buffer_span(&b), "x"));
+	buffer_fini(&b);
+
+	buffer_init_on(&b, memory, sizeof(memory), 4);
+	buffer_append_str(&b, "1234");
+	assert_false(buffer_failed(&b));
+	buffer_append_byte(&b, '5');
+	assert_true(buffer_failed(&b));
+	buffer_fini(&b);
+}
+
 static void
 test_buffer_printf(void **state)
 {
@@ -70,6 +107,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buffer_ceiling),
+		cmocka_unit_test(test_buffer_on_memory),
 		cmocka_unit_test(test_buffer_printf),
 		cmocka_unit_test(test_arena_ceiling),
 	};
