@@ -22,39 +22,52 @@ arena_init(struct arena *a, size_t ceiling)
 }
 
 void
-arena_fini(struct arena *a)
+arena_init_on(struct arena *a, void *memory, size_t size, size_t ceiling)
 {
-	struct arena_chunk *chunk = a->chunks;
+	arena_init(a, ceiling);
+	if (size <= sizeof(struct arena_chunk))
+		return;
+	a->lent = a->chunks = memory;
+	*a->lent =
+	    (struct arena_chunk){ .size = (size - sizeof(struct arena_chunk)) & ~(size_t)(ARENA_ALIGN - 1) };
+}
+
+/* Free the chunks but the one to be kept, which is returned. */
+static struct arena_chunk *
+free_others(struct arena *a, size_t size)
+{
+	struct arena_chunk *kept = a->lent, *chunk = a->chunks;
 
 	while (chunk) {
 		struct arena_chunk *next = chunk->next;
 
-		free(chunk);
+		if (!kept && chunk->size == size)
+			kept = chunk;
+		else if (chunk != kept)
+			free(chunk);
 		chunk = next;
 	}
+	return kept;
+}
+
+void
+arena_fini(struct arena *a)
+{
+	(void)free_others(a, SIZE_MAX);
 	arena_init(a, a->ceiling);
 }
 
 void
 arena_reset(struct arena *a)
 {
-	struct arena_chunk *kept = NULL, *chunk = a->chunks;
+	struct arena_chunk *kept = free_others(a, ARENA_CHUNK);
 
-	while (chunk) {
-		struct arena_chunk *next = chunk->next;
-
-		if (!kept && chunk->size == ARENA_CHUNK)
-			kept = chunk;
-		else
-			free(chunk);
-		chunk = next;
-	}
 	if (kept) {
 		kept->next = NULL;
 		kept->used = 0;
 	}
 	a->chunks = kept;
-	a->memory = kept ? kept->size : 0;
+	a->memory = kept && kept != a->lent ? kept->size : 0;
 	a->used = 0;
 }
 

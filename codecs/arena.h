@@ -15,18 +15,25 @@ struct arena_chunk;
 
 struct arena {
 	struct arena_chunk *chunks; /* newest first */
+	struct arena_chunk *lent;   /* the oldest of them, when it is its user's memory (arena_init_on) */
 	size_t used;		    /* bytes given out, of all chunks */
-	size_t memory;		    /* bytes of the chunks */
+	size_t memory;		    /* bytes of the chunks, but for the one that was lent */
 	size_t ceiling;
 };
 
 /* Start ${a} empty with ${ceiling} bytes to give. Allocates nothing. */
 void arena_init(struct arena *a, size_t ceiling);
 
+/*
+ * As arena_init, but the ${size} bytes at ${memory}, aligned to 16 and outliving ${a}'s use of them, serve first; only more allocates. Too few
+ * bytes are not used. After arena_fini it is as after arena_init.
+ */
+void arena_init_on(struct arena *a, void *memory, size_t size, size_t ceiling);
+
 /* Free everything. */
 void arena_fini(struct arena *a);
 
-/* Forget every allocation; one chunk of common size is kept for the next job. */
+/* Forget every allocation; what was lent, else one chunk of common size, is kept for the next job. */
 void arena_reset(struct arena *a);
 
 /* ${size} bytes, not cleared, or NULL. ${size} 0 gives a valid pointer. */

@@ -102,6 +102,40 @@ test_arena_ceiling(void **state)
 	arena_fini(&a);
 }
 
+/* Lent memory serves first, and again after a reset. */
+static void
+test_arena_on_memory(void **state)
+{
+	_Alignas(16) char memory[256];
+	struct arena a;
+	char *first, *large;
+
+	(void)state;
+	arena_init_on(&a, memory, sizeof(memory), 4096);
+	first = arena_alloc(&a, 100);
+	assert_true(first >= memory && first + 100 <= memory + sizeof(memory));
+	assert_int_equal((uintptr_t)first % 16, 0);
+	assert_int_equal(a.memory, 0);
+	large = arena_calloc(&a, 1, 200);
+	assert_non_null(large);
+	assert_false(large >= memory && large < memory + sizeof(memory));
+	assert_true(a.memory >= 200);
+	arena_reset(&a);
+	assert_int_equal(a.memory, 0);
+	assert_ptr_equal(arena_alloc(&a, 16), first);
+	assert_null(arena_alloc(&a, 4096));
+	assert_non_null(arena_alloc(&a, 4000));
+	arena_fini(&a);
+	assert_non_null(arena_alloc(&a, 16));
+	assert_true(a.memory > 0);
+	arena_fini(&a);
+
+	arena_init_on(&a, memory, 8, 4096); /* too small for anything */
+	assert_non_null(arena_alloc(&a, 16));
+	assert_true(a.memory > 0);
+	arena_fini(&a);
+}
+
 int
 main(void)
 {
@@ -110,6 +144,7 @@ main(void)
 		cmocka_unit_test(test_buffer_on_memory),
 		cmocka_unit_test(test_buffer_printf),
 		cmocka_unit_test(test_arena_ceiling),
+		cmocka_unit_test(test_arena_on_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
