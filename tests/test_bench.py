@@ -102,3 +102,21 @@ def test_a_file_is_sent_under_ids_of_its_own(certs):
     done = load(certs, answering(certs, lambda control: seen.append(control) or good(control)), "--message", message)
     assert done.returncode == 0, done.stderr
     assert len(seen) == len(set(seen)) > 0
+
+
+def test_wrong_answers_are_passed_over_when_told_so(certs):
+    """As of a server that answers once more what it answered before: only the right answers count."""
+    seen = []
+
+    def again(control):
+        seen.append(control)
+        return b"".join(good(one) for one in seen[-3:])
+    done = load(certs, answering(certs, again), "--depth", 1, "--pass-over")
+    assert done.returncode == 0, done.stderr
+    assert 0 < json.loads(done.stdout)["messages"] <= len(seen)
+
+
+def test_more_answers_than_messages_end_the_run(certs):
+    done = load(certs, answering(certs, lambda control: good(control) * 2), "--depth", 1, "--any-answer")
+    assert done.returncode == 1
+    assert "more answers" in done.stderr or "answer to nothing" in done.stderr
