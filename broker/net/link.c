@@ -82,6 +82,8 @@ void
 link_enter(struct link *link, enum link_state state)
 {
 	link->state = state;
+	if (state != LINK_HANDSHAKE)
+		pace_leave(loop_pace(link_loop(link)), &link->turn);
 	switch (state) {
 	case LINK_HANDSHAKE:
 		deadline_set(&link->guard, link->shaken_by_us);
@@ -148,7 +150,7 @@ read_fire(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	switch (link->state) {
 	case LINK_HANDSHAKE:
-		link_shake(link);
+		link_shake_in_turn(link);
 		break;
 	case LINK_OPEN:
 		link_read(link);
@@ -170,7 +172,7 @@ write_fire(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (link->state == LINK_HANDSHAKE) {
-		link_shake(link);
+		link_shake_in_turn(link);
 		return;
 	}
 	link->blocked = false;

@@ -5,15 +5,37 @@
  * Accepted: the certificate is matched to a peer. Dialled: the SSL itself has checked that the server is who was meant. No byte of what was
  * refused is looked at. A resumed session is matched anew; that its chain is still good was seen when its ticket was taken (tls.h).
  */
+#include <stddef.h>
+
 #include <event2/event.h>
 #include <openssl/err.h>
 
 #include "broker/net/link_state.h"
 #include "broker/net/seen.h"
 
+/* It has come to the head of the line. */
+static void
+turn_come(struct pace_item *item)
+{
+	struct link *link = (struct link *)((char *)item - offsetof(struct link, turn));
+
+	link_read_events(link, true);
+	link_shake(link);
+}
+
+void
+link_shake_in_turn(struct link *link)
+{
+	if (link->owner->outward)
+		link_shake(link);
+	else if (!pace_ask(loop_pace(link_loop(link)), &link->turn))
+		link_read_events(link, false);
+}
+
 void
 link_begin(struct link *link, uint64_t by_us)
 {
+	link->turn.run = turn_come;
 	link->shaken_by_us = by_us;
 	link_enter(link, LINK_HANDSHAKE);
 	if (link->owner->outward)

@@ -15,6 +15,7 @@
 #include "broker/net/bounces.h"
 #include "broker/net/deadline.h"
 #include "broker/net/link.h"
+#include "broker/net/pace.h"
 #include "broker/net/refusals.h"
 
 enum link_state {
@@ -74,6 +75,7 @@ struct link {
 	struct event on_read, on_write, soon;
 	struct deadline guard; /* the state's own */
 	struct deadline door;  /* the door's */
+	struct pace_item turn; /* an accepted one's, to go on with its handshake */
 
 	bool known;	       /* counted in owner->known: it was OPEN */
 	bool reading;	       /* on_read is added */
@@ -136,6 +138,8 @@ void link_address_text(char *to, size_t size, const struct sockaddr *address, so
 /* Shake hands until ${by_us} of the loop's clock. */
 void link_begin(struct link *link, uint64_t by_us);
 void link_shake(struct link *link);
+/* The same when its turn comes, as the loop's pace has it. For those that were accepted: nobody asks us to dial. */
+void link_shake_in_turn(struct link *link);
 /* The handshake will not succeed: log (or tell the owner), count, close. ${identity} NULL: no certificate is concerned. */
 void link_refuse(struct link *link, const char *reason, const struct tls_identity *identity);
 /* It is ${peer}, as far as we know who it is; unless it has too many connections, the link is the door's from here on. */

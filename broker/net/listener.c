@@ -3,11 +3,13 @@
  * Listening and accepting, and saying no politely: a connection past a limit is taken and closed, and counted in at most one line a second.
  *
  * When the process has no descriptor left, accepting rests for a second instead of turning in circles. A plain listener takes connections of
- * this machine only, whatever its address is.
+ * this machine only, whatever its address is. Accepting and handshakes have a small part of the loop's time while open links want it
+ * (pace.h); who is not accepted yet waits in the system's queue, where no deadline of ours runs.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@ struct listener {
 	bool plain;		 /* no TLS: whoever connects is... */
 	struct peer *plain_peer; /* ...this one; NULL: nobody */
 	struct event on_accept;
+	struct pace_item turn;	  /* to accept */
 	struct loop_timer *again; /* after EMFILE */
 	bool short_of_files;	  /* told */
 	struct loop_timer *tell;  /* refused connections, once a second */
@@ -35,7 +38,7 @@ struct listener {
 	struct refusals refusals;
 };
 
-#define ACCEPT_BATCH 64	  /* then the links that are open have their turn */
+#define ACCEPT_BATCH 16	  /* then the links that are open have their turn */
 #define BACKLOG	     1024 /* a reconnect of every sender of a region */
 #define TELL_MS	     1000
 #define REST_MS	     1000
@@ -174,17 +177,17 @@ admit(struct listener *listener, int fd, const struct sockaddr *from, socklen_t 
 }
 
 static void
-accept_fire(evutil_socket_t fd, short what, void *arg)
+turn_come(struct pace_item *item)
 {
-	struct listener *listener = arg;
+	struct listener *listener = (struct listener *)((char *)item - offsetof(struct listener, turn));
 	struct sockaddr_storage from;
 	socklen_t len;
 	int one;
 
-	(void)what;
+	event_add(&listener->on_accept, NULL);
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		len = sizeof(from);
-		one = accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		one = accept4(listener->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (one >= 0) {
 			listener->short_of_files = false;
 			admit(listener, one, (struct sockaddr *)&from, len);
@@ -195,6 +198,17 @@ accept_fire(evutil_socket_t fd, short what, void *arg)
 		if (errno != ECONNABORTED && errno != EINTR)
 			return; /* EAGAIN: all are taken */
 	}
+}
+
+static void
+accept_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *listener = arg;
+
+	(void)fd;
+	(void)what;
+	if (!pace_ask(loop_pace(listener->owner.loop), &listener->turn))
+		event_del(&listener->on_accept);
 }
 
 static uint16_t
@@ -297,6 +311,7 @@ listener_new(struct listener **listenerp, const struct listener_options *options
 	if (!listener)
 		return -ENOMEM;
 	listener->fd = -1;
+	listener->turn.run = turn_come;
 	rc = prepare(listener, options);
 	if (rc)
 		goto fail;
@@ -329,6 +344,7 @@ listener_stop(struct listener *listener)
 	if (listener->fd < 0)
 		return;
 	event_del(&listener->on_accept);
+	pace_leave(loop_pace(listener->owner.loop), &listener->turn);
 	loop_timer_cancel(listener->again);
 	close(listener->fd);
 	listener->fd = -1;

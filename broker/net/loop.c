@@ -19,6 +19,7 @@
 #include <event2/event_struct.h>
 
 #include "broker/base/clock.h"
+#include "broker/net/pace.h"
 
 struct loop_signal {
 	struct loop_signal *next;
@@ -34,6 +35,7 @@ struct loop {
 	int wake_fd;
 	struct loop_signal *signals;
 	uint8_t *scratch;
+	struct pace pace;
 	pthread_mutex_t lock; /* what follows */
 	struct post_item *first, **last;
 	bool awake; /* wake_fd was written and not yet read */
@@ -162,7 +164,9 @@ loop_new(struct loop **loopp)
 	if (event_assign(&loop->wake, loop->base, loop->wake_fd, EV_READ | EV_PERSIST, wake_fire, loop) ||
 	    event_add(&loop->wake, NULL))
 		goto fail;
-	rc = -pthread_mutex_init(&loop->lock, NULL);
+	rc = pace_init(&loop->pace, loop);
+	if (rc == 0)
+		rc = -pthread_mutex_init(&loop->lock, NULL);
 	if (rc) {
 		event_del(&loop->wake);
 		goto fail;
@@ -172,6 +176,7 @@ loop_new(struct loop **loopp)
 fail:
 	if (loop->wake_fd >= 0)
 		close(loop->wake_fd);
+	pace_fini(&loop->pace);
 	if (loop->base)
 		event_base_free(loop->base);
 	free(loop->scratch);
@@ -192,6 +197,7 @@ loop_free(struct loop *loop)
 		free(s);
 	}
 	event_del(&loop->wake);
+	pace_fini(&loop->pace);
 	event_base_free(loop->base);
 	close(loop->wake_fd);
 	pthread_mutex_destroy(&loop->lock);
@@ -230,6 +236,12 @@ uint8_t *
 loop_scratch(struct loop *loop)
 {
 	return loop->scratch;
+}
+
+struct pace *
+loop_pace(struct loop *loop)
+{
+	return &loop->pace;
 }
 
 uint64_t

@@ -42,6 +42,10 @@ struct event_base *loop_base(struct loop *loop);
 #define LOOP_SCRATCH ((size_t)64 * 1024)
 uint8_t *loop_scratch(struct loop *loop);
 
+/* Who may come in when. */
+struct pace;
+struct pace *loop_pace(struct loop *loop);
+
 /* Monotonic microseconds. */
 uint64_t loop_now_us(struct loop *loop);
 
