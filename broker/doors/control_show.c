@@ -21,6 +21,7 @@ type_name(unsigned type)
 		[RECORD_OPERATOR] = "operator",
 		[RECORD_STARTED] = "started",
 		[RECORD_REMOVED] = "removed",
+		[RECORD_SIGNED] = "signed",
 	};
 
 	return type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : "other";

@@ -363,6 +363,9 @@ put_record(const struct trace_hop *record, struct buffer *out)
 	case RECORD_REMOVED:
 		buffer_printf(out, "Record %llu says that retention removed a segment of the journal.", seq);
 		break;
+	case RECORD_SIGNED:
+		buffer_printf(out, "Record %llu is the broker's signature over the records before it.", seq);
+		break;
 	default:
 		buffer_printf(out, "Record %llu is of a kind this version does not know.", seq);
 		break;

@@ -53,6 +53,7 @@ struct batch {
 	size_t count, carried;
 	uint64_t bytes;
 	uint8_t chain[DIGEST_SHA256_LEN]; /* behind it */
+	struct sign_batch sign;
 };
 
 int
@@ -196,6 +197,7 @@ segment_begin(struct journal *journal, bool push)
 		memcpy(head.prev_chain, prev->chain, DIGEST_SHA256_LEN);
 		memcpy(segment->chain, prev->chain, DIGEST_SHA256_LEN);
 	}
+	sign_segment_begin(journal, segment);
 	pthread_mutex_unlock(&journal->lock);
 	head.number = segment->number;
 	head.created_us = segment->created_us;
@@ -305,6 +307,7 @@ record_add(struct committer *c, struct pending *pending, uint64_t offset, struct
 	r = record_chain(&c->sha, encoded, batch->chain);
 	if (r)
 		return r;
+	sign_batch_add(&batch->sign, &c->sha, batch->chain);
 	c->stage_len += RECORD_HEADER_SIZE;
 	part_add(c, pending->facts);
 	part_add(c, pending->decision);
@@ -316,14 +319,17 @@ record_add(struct committer *c, struct pending *pending, uint64_t offset, struct
 
 /* Lay out as much of the queue as fits; the first is known to. 0 or -errno (nothing was written). */
 static int
-batch_build(struct committer *c, struct pending *first, struct batch *batch)
+batch_build(struct journal *journal, struct pending *first, struct batch *batch)
 {
+	struct committer *c = journal->committer;
 	struct segment *segment = c->current;
 	struct pending *p;
 	int r;
 
-	*batch = (struct batch){ .first = first };
+	batch->first = first;
+	batch->count = batch->carried = batch->bytes = 0;
 	memcpy(batch->chain, segment->chain, DIGEST_SHA256_LEN);
+	sign_batch_begin(journal, segment, &batch->sign);
 	c->stage_len = c->stage_from = c->iov_count = 0;
 	if (!c->listed)
 		c->iov[c->iov_count++] = (struct iovec){ c->head, sizeof c->head };
@@ -413,6 +419,7 @@ batch_done(struct journal *journal, const struct batch *batch)
 		segment->end += record_length(&p->header);
 	}
 	memcpy(segment->chain, batch->chain, DIGEST_SHA256_LEN);
+	sign_batch_done(segment, &batch->sign);
 	if (!c->listed)
 		segments_add(journal, segment);
 	c->listed = true;
@@ -435,7 +442,6 @@ batch_write(struct journal *journal)
 static void
 commit_list(struct journal *journal, struct pending *pending)
 {
-	struct committer *c = journal->committer;
 	struct pending *next;
 	struct batch batch;
 	int r;
@@ -453,7 +459,7 @@ commit_list(struct journal *journal, struct pending *pending)
 			completion_fail(journal, pending, NULL, r);
 			return;
 		}
-		r = batch_build(c, pending, &batch);
+		r = batch_build(journal, pending, &batch);
 		if (r == 0)
 			r = batch_reserve(journal, &batch);
 		if (r) { /* no memory, no digest: nothing was written, the segment is as it was */

@@ -13,6 +13,7 @@
 #include "broker/base/metrics.h"
 #include "broker/store/disk.h"
 #include "broker/store/journal_private.h"
+#include "broker/store/seal_key.h"
 
 #define SEGMENT_MIN ((uint64_t)16 << 10) /* a head, some records, an index */
 #define BLOCK	    4096
@@ -87,6 +88,7 @@ journal_alloc(const struct journal_options *options)
 	r = r ? r : condition_init(&journal->ahead_changed);
 	r = r ? r : condition_init(&journal->committed_changed);
 	r = r ? r : condition_init(&journal->retention_wake);
+	r = r ? r : condition_init(&journal->sign_wake);
 	journal->done_courier = calloc(1, sizeof *journal->done_courier);
 	journal->state_courier = calloc(1, sizeof *journal->state_courier);
 	if (r || !journal->done_courier ||
@@ -125,6 +127,9 @@ journal_free(struct journal *journal)
 	pthread_cond_destroy(&journal->ahead_changed);
 	pthread_cond_destroy(&journal->committed_changed);
 	pthread_cond_destroy(&journal->retention_wake);
+	pthread_cond_destroy(&journal->sign_wake);
+	seal_key_free(journal->seal);
+	seal_key_free(journal->seal_next);
 	pthread_mutex_destroy(&journal->lock);
 	free(journal);
 }
@@ -149,6 +154,12 @@ thread_start(pthread_t *thread, void *(*run)(void *), void *arg, const char *nam
 static void
 threads_stop(struct journal *journal)
 {
+	pthread_mutex_lock(&journal->lock);
+	journal->sign_stopping = true;
+	pthread_cond_broadcast(&journal->sign_wake);
+	pthread_mutex_unlock(&journal->lock);
+	if (journal->sign_started) /* its last signature is a record, too */
+		pthread_join(journal->sign_thread, NULL);
 	pthread_mutex_lock(&journal->lock);
 	journal->stopping = true;
 	pthread_cond_broadcast(&journal->commit_wake);
@@ -178,6 +189,9 @@ threads_start(struct journal *journal)
 	journal->keeper_started = true;
 	r = thread_start(&journal->commit_thread, committer_main, journal, "journal-commit");
 	journal->commit_started = r == 0;
+	if (r == 0)
+		r = thread_start(&journal->sign_thread, sign_main, journal, "journal-sign");
+	journal->sign_started = r == 0;
 	return r;
 }
 
@@ -355,6 +369,9 @@ journal_status(struct journal *journal, struct journal_status *status)
 	status->check_failed = journal->check_failed;
 	status->below_floor = journal->below_floor;
 	status->failed = journal->failed;
+	status->signs = atomic_load(&journal->signs);
+	status->sign_failed = journal->sign_failed;
+	status->signed_us = journal->signed_us;
 	count = journal->syncs < JOURNAL_SYNC_RING ? journal->syncs : JOURNAL_SYNC_RING;
 	memcpy(times, journal->sync_us, sizeof times);
 	if (count > 0)

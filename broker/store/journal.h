@@ -29,7 +29,15 @@ enum record_type {
 	RECORD_OPERATOR,     /* an operator's act */
 	RECORD_STARTED,	     /* the broker started */
 	RECORD_REMOVED,	     /* the journal's own: a segment was removed */
+	RECORD_SIGNED,	     /* the journal's own: a signature over the records before it */
 };
+
+/* Whether facts of ${type} are the journal's own and not those of a message. */
+static inline bool
+record_is_own(unsigned type)
+{
+	return type == RECORD_REMOVED || type == RECORD_SIGNED;
+}
 
 enum record_flag {
 	RECORD_CARRIED = 1 << 0,  /* written again by retention: same sequence, time, digests */
@@ -84,6 +92,7 @@ enum {
 	JOURNAL_DAMAGED,   /* its bytes are there but their checksum is wrong */
 	JOURNAL_END,	   /* nothing more for now */
 	JOURNAL_FORMAT,	   /* a segment of an unknown format version, or not ours */
+	JOURNAL_UNSIGNED,  /* there is no seal key, or it cannot sign now */
 };
 
 /*
@@ -188,6 +197,36 @@ typedef int journal_judge_fn(
 int journal_start_retention(struct journal *journal, journal_judge_fn *judge, void *arg)
     __attribute__((warn_unused_result));
 
+struct seal_key;
+
+/*
+ * From now on sign with ${key}, which is the journal's from here on; NULL: sign no more. What is not signed yet of what stands in the journal is signed, too: each
+ * sealed segment, the open one every five minutes and at the close. Until the first call nothing is signed. Thread-safe; does no I/O.
+ */
+void journal_seal(struct journal *journal, struct seal_key *key);
+
+#define JOURNAL_COVERED 176 /* bytes of a record's header that the chain covers */
+#define JOURNAL_PATH	32  /* hashes at most between a record and a signed root */
+
+/* What shows, without the journal, that a record stands in it: conf/doc/proof.md. */
+struct journal_proof {
+	uint8_t covered[JOURNAL_COVERED]; /* the header from its type on, flag 4 cleared */
+	uint8_t chain_before[32];
+	uint64_t index; /* among the records that were signed together */
+	size_t path_count;
+	uint8_t path[JOURNAL_PATH][32];
+	struct record record;	      /* no body */
+	bool has_facts, has_decision; /* they are those of the digests: not purged */
+	struct span signature;	      /* the facts of the RECORD_SIGNED */
+};
+
+/*
+ * Prove record ${seq}; spans of ${proof} lie in ${arena}. What is not signed yet is signed first. Blocks, for as long as reading a segment's headers takes.
+ * 0, JOURNAL_ABSENT, JOURNAL_DAMAGED, JOURNAL_UNSIGNED, -errno.
+ */
+int journal_prove(struct journal *journal, uint64_t seq, struct arena *arena, struct journal_proof *proof)
+    __attribute__((warn_unused_result));
+
 struct journal_status {
 	uint64_t first_seq, committed_seq;
 	uint64_t records, bytes; /* on disk */
@@ -198,8 +237,11 @@ struct journal_status {
 	    damaged; /* records found damaged when they were read; the same one may count again after others */
 	uint64_t sync_us_last, sync_us_p50;
 	bool below_floor;
-	bool failed;	   /* the last batch could not be written */
-	bool check_failed; /* the last journal_verify had findings */
+	bool failed;	    /* the last batch could not be written */
+	bool check_failed;  /* the last journal_verify had findings */
+	bool signs;	    /* there is a seal key */
+	bool sign_failed;   /* the last signature could not be had */
+	uint64_t signed_us; /* journal time of the newest signature; 0: none */
 };
 
 void journal_status(struct journal *journal, struct journal_status *status);

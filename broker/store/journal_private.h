@@ -22,6 +22,7 @@
 #include "broker/store/reader.h"
 #include "broker/store/record.h"
 #include "broker/store/segment.h"
+#include "broker/store/sign.h"
 
 #define JOURNAL_PATH_MAX     4096
 #define JOURNAL_OPEN_MAX     64 /* descriptors of old segments kept open for readers */
@@ -54,6 +55,14 @@ struct segment {
 	bool gone;     /* unlinked: freed with its last user */
 	bool finish;   /* the keeper is to sync and cut it */
 	bool finished; /* index and foot are synced and the foot is the file's end */
+	/* signatures over its records (sign.c): ascending, and the chain behind the last of them */
+	struct segment_signature *signatures;
+	size_t signature_count;
+	uint8_t signed_chain[DIGEST_SHA256_LEN];
+	struct tree *tree; /* over the records from ${tree_from} on; NULL: made from them when it is wanted */
+	uint64_t tree_from;
+	uint64_t cuts; /* how often the tree was taken */
+	bool news;     /* records other than signatures stand behind the last signature */
 };
 
 struct pending {
@@ -108,9 +117,9 @@ struct journal {
 	uint8_t secret[SEGMENT_ID_LEN]; /* fixed after the open */
 
 	pthread_mutex_t lock;
-	pthread_cond_t commit_wake, keeper_wake, ahead_changed, committed_changed, retention_wake;
-	pthread_t commit_thread, keeper_thread, retention_thread;
-	bool commit_started, keeper_started, retention_started;
+	pthread_cond_t commit_wake, keeper_wake, ahead_changed, committed_changed, retention_wake, sign_wake;
+	pthread_t commit_thread, keeper_thread, retention_thread, sign_thread;
+	bool commit_started, keeper_started, retention_started, sign_started;
 	bool stopping;	      /* journal_close runs: commit what is queued, then end */
 	bool keeper_stopping; /* and then the keeper */
 	atomic_bool hurried;  /* journal_hurry was called */
@@ -144,6 +153,13 @@ struct journal {
 
 	journal_judge_fn *judge;
 	void *judge_arg;
+
+	atomic_bool signs;	    /* there is a seal key, or will be with the signer's next turn */
+	struct seal_key *seal;	    /* the signer's own */
+	struct seal_key *seal_next; /* when ${seal_changed} */
+	bool seal_changed, sign_asked, sign_stopping;
+	bool sign_failed;   /* told already */
+	uint64_t signed_us; /* of the newest signature; 0: none */
 };
 
 /* segments.c: the list, descriptors, names */

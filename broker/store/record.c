@@ -12,7 +12,7 @@ enum {
 	AT_HEADER_CRC = 4,
 	AT_FRONT_CRC = 8,
 	AT_BODY_CRC = 12,
-	AT_TYPE = 16, /* the chain covers from here on */
+	AT_TYPE = RECORD_COVERED_AT,
 	AT_FLAGS = 18,
 	AT_FACTS_LEN = 20,
 	AT_DECISION_LEN = 24,
@@ -121,16 +121,24 @@ record_decode(
 	       header->decision_len <= RECORD_PART_MAX && header->body_len <= RECORD_BODY_MAX;
 }
 
+void
+record_covered(const uint8_t encoded[static RECORD_HEADER_SIZE],
+    uint8_t covered[static RECORD_HEADER_SIZE - RECORD_COVERED_AT])
+{
+	uint8_t *flags = covered + (AT_FLAGS - AT_TYPE);
+
+	memcpy(covered, encoded + AT_TYPE, RECORD_HEADER_SIZE - AT_TYPE);
+	bytes_put16(flags, (uint16_t)(bytes_get16(flags) & ~(unsigned)RECORD_PURGED));
+}
+
 int
 record_chain(struct sha256 *sha, const uint8_t encoded[static RECORD_HEADER_SIZE],
     uint8_t chain[static DIGEST_SHA256_LEN])
 {
-	uint8_t covered[RECORD_HEADER_SIZE - AT_TYPE];
-	uint8_t *flags = covered + (AT_FLAGS - AT_TYPE), next[DIGEST_SHA256_LEN];
+	uint8_t covered[RECORD_HEADER_SIZE - AT_TYPE], next[DIGEST_SHA256_LEN];
 	int r;
 
-	memcpy(covered, encoded + AT_TYPE, sizeof covered);
-	bytes_put16(flags, (uint16_t)(bytes_get16(flags) & ~(unsigned)RECORD_PURGED));
+	record_covered(encoded, covered);
 	sha256_reset(sha);
 	sha256_update(sha, span_make(chain, DIGEST_SHA256_LEN));
 	sha256_update(sha, span_make(covered, sizeof covered));

@@ -16,6 +16,7 @@
 #include "codecs/span.h"
 
 #define RECORD_HEADER_SIZE 192
+#define RECORD_COVERED_AT  16 /* the chain covers a header from here on */
 #define RECORD_ALIGN	   16
 #define RECORD_MAGIC	   0x6365524cU	       /* "LRec" */
 #define RECORD_PART_MAX	   ((size_t)16 << 20)  /* facts, decision: replay holds one of each in memory */
@@ -50,6 +51,10 @@ void record_encode(const struct record_header *header, uint32_t seed, uint64_t o
 /* False when these are not the bytes of a header at ${offset} of that segment. */
 bool record_decode(const uint8_t in[static RECORD_HEADER_SIZE], uint32_t seed, uint64_t offset,
     struct record_header *header) __attribute__((warn_unused_result));
+
+/* What the chain covers of an encoded header: from its type on, the purged flag cleared. */
+void record_covered(const uint8_t encoded[static RECORD_HEADER_SIZE],
+    uint8_t covered[static RECORD_HEADER_SIZE - RECORD_COVERED_AT]);
 
 /*
  * Move the chain over an encoded header: SHA-256(chain || header from its type on, the purged flag cleared). The checksums are left out so

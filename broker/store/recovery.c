@@ -282,6 +282,7 @@ segment_load(struct journal *journal, const struct found *file)
 		before = journal->segments[journal->segment_count - 1];
 		memcpy(segment->chain, before->chain, DIGEST_SHA256_LEN);
 	}
+	memcpy(segment->signed_chain, segment->chain, DIGEST_SHA256_LEN);
 	segment->seed = record_seed(segment->id);
 	r = segments_reserve(journal);
 	if (r == 0)

@@ -90,6 +90,10 @@ carried_gather(struct replay *replay)
 static int
 tell(struct replay *replay, const struct record *record)
 {
+	int r = sign_replayed(replay->journal, record);
+
+	if (r || !replay->fn)
+		return r;
 	replay->answer = replay->fn(replay->arg, record);
 	return replay->answer ? -ECANCELED : 0;
 }
@@ -197,14 +201,13 @@ recovery_replay(struct journal *journal, journal_replay_fn *fn, void *arg)
 	struct replay replay = { .journal = journal, .fn = fn, .arg = arg };
 	int r;
 
-	if (!fn)
-		return 0;
 	arena_init(&replay.arena, REPLAY_ARENA);
 	r = carried_gather(&replay);
 	for (size_t i = 0; r == 0 && i < journal->segment_count; i++)
 		r = segment_replay(&replay, journal->segments[i]);
 	if (r == 0)
 		r = carried_tell(&replay, UINT64_MAX);
+	sign_recovered(journal);
 	free(replay.carried);
 	arena_fini(&replay.arena);
 	return replay.answer ? replay.answer : r;

@@ -13,6 +13,7 @@
 #include "broker/base/log.h"
 #include "broker/store/disk.h"
 #include "broker/store/journal_private.h"
+#include "broker/store/statement.h"
 
 #define JUDGED_AT_ONCE	 256
 #define CARRY_HELD	 ((size_t)8 << 20) /* bytes of content in memory before a wait */
@@ -135,11 +136,33 @@ carry(struct pass *pass, uint64_t offset, bool bodiless)
 	return r;
 }
 
-/* A removal of ours is worth carrying while a segment older than the removed one is there: verify asks for it. */
-static int
-removal_judge(struct pass *pass, size_t i)
+/*
+ * Under the lock: what verify asks for of our own records. A removal, while a segment older than the removed one is there; a signature, while the
+ * segment that it is about is.
+ */
+static bool
+own_is_live(const struct pass *pass, const struct record *record)
 {
+	const struct journal *journal = pass->journal;
 	struct segment_removal removal;
+	struct statement_facts facts;
+	bool live = false;
+
+	if (record->head.type == RECORD_REMOVED && segment_removal_decode(record->facts, &removal)) {
+		for (size_t k = 0; k < journal->segment_count && !live; k++)
+			live = journal->segments[k] != pass->segment &&
+			       journal->segments[k]->number < removal.number;
+	} else if (record->head.type == RECORD_SIGNED && statement_facts_decode(record->facts, &facts)) {
+		for (size_t k = 0; k < journal->segment_count && !live; k++)
+			live = journal->segments[k] != pass->segment &&
+			       journal->segments[k]->number == facts.statement.segment;
+	}
+	return live;
+}
+
+static int
+own_judge(struct pass *pass, size_t i)
+{
 	struct record_header header;
 	struct record record;
 	bool live;
@@ -150,11 +173,7 @@ removal_judge(struct pass *pass, size_t i)
 	if (r)
 		return r == JOURNAL_DAMAGED || r == -EIO ? PASS_KEEP : r;
 	pthread_mutex_lock(&pass->journal->lock);
-	live = false;
-	if (segment_removal_decode(record.facts, &removal))
-		for (size_t k = 0; k < pass->journal->segment_count && !live; k++)
-			live = pass->journal->segments[k] != pass->segment &&
-			       pass->journal->segments[k]->number < removal.number;
+	live = own_is_live(pass, &record);
 	pthread_mutex_unlock(&pass->journal->lock);
 	pass->fates[i] = live ? FATE_CARRY : FATE_DROP;
 	return 0;
@@ -185,8 +204,8 @@ gathered_judge(struct pass *pass)
 	if (journal->judge(journal->judge_arg, pass->heads, pass->count, pass->fates))
 		return PASS_LATER;
 	for (size_t i = 0; r == 0 && i < pass->count; i++) {
-		if (pass->heads[i].type == RECORD_REMOVED)
-			r = removal_judge(pass, i);
+		if (record_is_own(pass->heads[i].type))
+			r = own_judge(pass, i);
 		else if (pass->fates[i] == FATE_DROP && outlived(pass, &pass->heads[i]))
 			pass->fates[i] = FATE_CARRY;
 		if (r == 0 && pass->fates[i] != FATE_DROP)

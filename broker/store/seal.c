@@ -36,6 +36,7 @@ segment_seal(struct journal *journal, struct segment *segment, int fd, const uin
 	segment->sealed = true;
 	segment->indexed = segment->finish = r == 0;
 	pthread_cond_signal(&journal->keeper_wake);
+	pthread_cond_signal(&journal->sign_wake);
 	pthread_mutex_unlock(&journal->lock);
 	if (r) { /* its records are safe and will be read by scanning */
 		metric_count(METRIC_JOURNAL_FAILURES, 1);

@@ -51,6 +51,7 @@ segment_note(struct segment *segment, const struct record_header *header, uint64
 	segment_entry_encode(&made, entry);
 	index_add(&segment->index, head->seq, offset, carried);
 	segment->records++;
+	segment->news |= head->type != RECORD_SIGNED;
 	if (!carried && head->time_us > segment->last_us)
 		segment->last_us = head->time_us;
 }
@@ -62,6 +63,8 @@ segment_free(struct segment *segment)
 		return;
 	disk_close(segment->fd);
 	index_fini(&segment->index);
+	free(segment->signatures);
+	free(segment->tree);
 	free(segment);
 }
 

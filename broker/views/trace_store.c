@@ -517,7 +517,7 @@ trace_store_put(struct trace_store *store, const struct record *record, struct a
 	int r;
 
 	/* What cannot be read (a newer broker's) leaves a row with what the head says. */
-	if (record->facts.len && record->head.type != RECORD_REMOVED) {
+	if (record->facts.len && !record_is_own(record->head.type)) {
 		r = facts_decode(record->facts, arena, &facts);
 		if (r < 0)
 			return r;
