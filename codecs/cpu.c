@@ -12,8 +12,8 @@ features(void)
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
 	    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt"))
 		found |= CPU_AVX2;
-	if (__builtin_cpu_supports("sse4.2"))
-		found |= CPU_SSE42;
+	if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
+		found |= CPU_CRC32C;
 #endif
 	return found;
 }

@@ -16,9 +16,9 @@
 #define CPU_X86 0
 #endif
 
-#define CPU_AVX2  1u /* with BMI1, BMI2 and POPCNT, which every processor with AVX2 has */
-#define CPU_SSE42 2u
-#define CPU_ASKED 0x80000000u
+#define CPU_AVX2   1u /* with BMI1, BMI2 and POPCNT, which every processor with AVX2 has */
+#define CPU_CRC32C 2u /* the instruction of SSE4.2, and PCLMULQDQ to put sums together */
+#define CPU_ASKED  0x80000000u
 
 extern _Atomic unsigned cpu_features; /* read by cpu_has only */
 

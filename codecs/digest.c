@@ -10,10 +10,8 @@
 #include <openssl/evp.h>
 #include <xxhash.h>
 
-#if defined(__x86_64__)
-#include <nmmintrin.h>
-#endif
-
+#include "codecs/cpu.h"
+#include "codecs/crc32c_sse42.h"
 #include "codecs/hex.h"
 
 _Static_assert(DIGEST_XXH128_SECRET >= XXH3_SECRET_SIZE_MIN, "XXH3 wants a longer secret");
@@ -144,30 +142,11 @@ digest_crc32c_portable(uint32_t crc, struct span bytes)
 	return ~crc;
 }
 
-#if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t
-crc32c_sse42(uint32_t crc, struct span bytes)
-{
-	const uint8_t *p = bytes.ptr;
-	size_t len = bytes.len;
-	uint64_t sum = (uint32_t)~crc, word;
-
-	for (; len >= 8; p += 8, len -= 8) {
-		memcpy(&word, p, sizeof(word));
-		sum = _mm_crc32_u64(sum, word);
-	}
-	crc = (uint32_t)sum;
-	for (; len > 0; p++, len--)
-		crc = _mm_crc32_u8(crc, *p);
-	return ~crc;
-}
-#endif
-
 uint32_t
 digest_crc32c(uint32_t crc, struct span bytes)
 {
-#if defined(__x86_64__)
-	if (__builtin_cpu_supports("sse4.2"))
+#if CPU_X86
+	if (cpu_has(CPU_CRC32C))
 		return crc32c_sse42(crc, bytes);
 #endif
 	return digest_crc32c_portable(crc, bytes);

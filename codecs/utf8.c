@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8 read by the table of well-formed sequences (Unicode 15, table 3-7), ASCII eight bytes at a time. */
+/* UTF-8 read by the table of well-formed sequences (Unicode 15, table 3-7), runs of ASCII by codecs/scan.h. */
 #include "codecs/utf8.h"
+
+#include "codecs/scan.h"
 
 size_t
 utf8_next(struct span s, uint32_t *code)
@@ -47,32 +49,20 @@ utf8_next(struct span s, uint32_t *code)
 	return len;
 }
 
-/* How many bytes at the front of ${s} are ASCII, looking eight at a time: may stop up to seven short. */
-static size_t
-ascii_run(struct span s)
-{
-	size_t n = 0;
-	uint64_t word;
-
-	for (; n + 8 <= s.len; n += 8) {
-		memcpy(&word, s.ptr + n, sizeof(word));
-		if (word & 0x8080808080808080u)
-			break;
-	}
-	return n;
-}
-
 bool
 utf8_valid(struct span s, size_t *offset)
 {
 	size_t at = 0;
-	uint32_t code;
 
 	while (at < s.len) {
-		size_t n = ascii_run(span_cut(s, at, s.len));
+		uint32_t code;
+		size_t n;
 
-		if (n == 0)
-			n = utf8_next(span_cut(s, at, s.len), &code);
+		if (s.ptr[at] < 0x80) {
+			at += scan_ascii(s.ptr + at, s.len - at);
+			continue;
+		}
+		n = utf8_next(span_cut(s, at, s.len), &code);
 		if (n == 0) {
 			if (offset)
 				*offset = at;
@@ -86,10 +76,7 @@ utf8_valid(struct span s, size_t *offset)
 bool
 utf8_ascii(struct span s)
 {
-	for (size_t at = ascii_run(s); at < s.len; at++)
-		if (s.ptr[at] >= 0x80)
-			return false;
-	return true;
+	return s.len == 0 || scan_ascii(s.ptr, s.len) == s.len;
 }
 
 size_t

@@ -8,10 +8,35 @@
 #include <cmocka.h>
 
 #include "codecs/charset.h"
+#include "codecs/cpu.h"
 #include "codecs/utf8.h"
 #include "tests/unit/failmalloc.h"
 
 #define BYTES(text) span_make(text, sizeof(text) - 1)
+
+/* ${text}, whose first bad byte is ${bad}, behind ASCII runs of every length, by both twins. */
+static void
+check_behind_ascii(struct span text, size_t bad)
+{
+	uint8_t bytes[512];
+	unsigned before = cpu_allow(0);
+
+	for (unsigned best = 0; best < 2; best++, (void)cpu_allow(~0u))
+		for (size_t run = 0; run < 300; run++) {
+			struct span s = span_make(bytes, run + text.len);
+			size_t at = s.len;
+
+			memset(bytes, 'a', run);
+			memcpy(bytes + run, text.ptr, text.len);
+			assert_int_equal(utf8_valid(s, &at), bad == text.len);
+			assert_int_equal(at, run + bad);
+			at = 0;
+			while (at < text.len && text.ptr[at] < 0x80)
+				at++;
+			assert_int_equal(utf8_ascii(s), at == text.len);
+		}
+	(void)cpu_allow(before);
+}
 
 static void
 test_utf8(void **state)
@@ -71,6 +96,7 @@ test_utf8(void **state)
 		assert_int_equal(utf8_valid(span_make(vectors[i].text, vectors[i].len), &bad),
 		    vectors[i].bad == vectors[i].len);
 		assert_int_equal(bad, vectors[i].bad);
+		check_behind_ascii(span_make(vectors[i].text, vectors[i].len), vectors[i].bad);
 	}
 }
 

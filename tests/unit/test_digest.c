@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "codecs/cpu.h"
 #include "codecs/digest.h"
 
 /* FIPS 180-4 examples, and the empty message. */
@@ -110,6 +111,34 @@ test_crc32c_twins(void **state)
 	assert_int_not_equal(digest_crc32c(1, span_str("a")), digest_crc32c(0, span_str("a")));
 }
 
+/* A machine without the instruction writes what another reads. */
+static void
+test_crc32c_without_instruction(void **state)
+{
+	unsigned before = cpu_allow(0);
+
+	test_crc32c_published(state);
+	(void)cpu_allow(before);
+}
+
+/* The lengths around each way of splitting a long span in three, and all up to a KiB. */
+static void
+test_crc32c_lengths(void **state)
+{
+	static uint8_t bytes[7000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * i + i * 73 + i / 251);
+	for (size_t len = 0; len <= sizeof(bytes);
+	     len += len < 1100 || len % 64 >= 55 || len % 64 <= 9 ? 1 : 23) {
+		struct span s = span_make(bytes + sizeof(bytes) - len, len);
+
+		assert_int_equal(digest_crc32c((uint32_t)len * 77777u, s),
+		    digest_crc32c_portable((uint32_t)len * 77777u, s));
+	}
+}
+
 static void
 test_xxh128(void **state)
 {
@@ -158,6 +187,8 @@ main(void)
 		cmocka_unit_test(test_sha256_misuse),
 		cmocka_unit_test(test_crc32c_published),
 		cmocka_unit_test(test_crc32c_twins),
+		cmocka_unit_test(test_crc32c_lengths),
+		cmocka_unit_test(test_crc32c_without_instruction),
 		cmocka_unit_test(test_xxh128),
 		cmocka_unit_test(test_hex),
 	};

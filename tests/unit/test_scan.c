@@ -236,10 +236,10 @@ test_choice(void **state)
 	(void)cpu_allow(~0u);
 	all = cpu_allow(0);
 	assert_false(cpu_has(CPU_AVX2));
-	assert_false(cpu_has(CPU_SSE42));
+	assert_false(cpu_has(CPU_CRC32C));
 	assert_int_equal(cpu_allow(CPU_AVX2), 0);
 	assert_int_equal(cpu_has(CPU_AVX2), (all & CPU_AVX2) != 0);
-	assert_false(cpu_has(CPU_SSE42));
+	assert_false(cpu_has(CPU_CRC32C));
 	(void)cpu_allow(~0u);
 	assert_int_equal(cpu_allow(~0u), all);
 	cpu_features = 0; /* as at the start of a program */
@@ -247,7 +247,7 @@ test_choice(void **state)
 	assert_int_equal(cpu_allow(~0u), all);
 #if CPU_X86
 	print_message(
-	    "AVX2: %s, SSE4.2: %s\n", all & CPU_AVX2 ? "yes" : "no", all & CPU_SSE42 ? "yes" : "no");
+	    "AVX2: %s, CRC32C: %s\n", all & CPU_AVX2 ? "yes" : "no", all & CPU_CRC32C ? "yes" : "no");
 #endif
 }
 
