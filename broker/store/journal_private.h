@@ -231,5 +231,10 @@ void *retention_main(void *journal);
 int journal_read_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, bool body, struct arena *arena,
     struct record *record, struct record_header *header) __attribute__((warn_unused_result));
 
+/* Whether a whole copy of record ${seq} lies in a segment numbered above ${number}: 0, JOURNAL_ABSENT, JOURNAL_DAMAGED (only damaged ones), -errno.
+ * Reads it into ${arena}. */
+int journal_read_above(struct journal *journal, uint64_t seq, uint32_t number, struct arena *arena)
+    __attribute__((warn_unused_result));
+
 /* journal.c: queue a record whose header is ready but for what order gives. Under the lock. */
 void journal_enqueue(struct journal *journal, struct pending *pending);

@@ -97,6 +97,8 @@ quarantine_region(
 		if (r == 0)
 			r = copy_region(
 			    fd, out, from, end - from > QUARANTINE_BYTES ? from + QUARANTINE_BYTES : end);
+		if (r == 0)
+			r = disk_sync_directory(journal->quarantine);
 		if (r == 0) {
 			pthread_mutex_lock(&journal->lock);
 			journal->quarantined++;

@@ -11,12 +11,13 @@
 #include "broker/store/disk.h"
 #include "broker/store/journal_private.h"
 
-/* Under the lock: the newest segment that has ${seq}. A carried record is found where it was carried to. */
+/* Under the lock: the newest segment numbered below ${below} that has ${seq}. A carried record is found where it was carried to. */
 static struct segment *
-segment_of(struct journal *journal, uint64_t seq, uint64_t *offset)
+segment_of(struct journal *journal, uint64_t seq, uint32_t below, uint64_t *offset)
 {
 	for (size_t i = journal->segment_count; i-- > 0;)
-		if (index_find(&journal->segments[i]->index, seq, offset))
+		if (journal->segments[i]->number < below &&
+		    index_find(&journal->segments[i]->index, seq, offset))
 			return journal->segments[i];
 	return NULL;
 }
@@ -27,7 +28,7 @@ journal_find(struct journal *journal, uint64_t seq, struct journal_place *place)
 	const struct segment *segment;
 
 	pthread_mutex_lock(&journal->lock);
-	segment = segment_of(journal, seq, &place->offset);
+	segment = segment_of(journal, seq, UINT32_MAX, &place->offset);
 	if (segment)
 		place->segment = segment->number;
 	pthread_mutex_unlock(&journal->lock);
@@ -148,18 +149,20 @@ enum part {
 	PART_ALL,
 };
 
-/* The record itself, as it lies. */
+/* The newest copy of the record in a segment numbered below *${below}, which becomes that one's number. */
 static int
-read_one(struct journal *journal, uint64_t seq, enum part part, struct arena *arena, struct record *record)
+read_copy(struct journal *journal, uint64_t seq, uint32_t *below, enum part part, struct arena *arena,
+    struct record *record)
 {
 	struct record_header header;
 	struct segment *segment;
 	uint64_t offset, end;
+	uint32_t number;
 	int fd, r;
 
 	do { /* again when retention took the file away under us: the record was carried, or is gone */
 		pthread_mutex_lock(&journal->lock);
-		segment = segment_of(journal, seq, &offset);
+		segment = segment_of(journal, seq, *below, &offset);
 		if (segment) {
 			segment->users++;
 			end = segment->end;
@@ -177,10 +180,39 @@ read_one(struct journal *journal, uint64_t seq, enum part part, struct arena *ar
 		if (r == -ENOENT && !segment->gone)
 			r = -EIO; /* the file of a segment in service is missing */
 		pthread_mutex_unlock(&journal->lock);
+		number = segment->number;
 		if (r == JOURNAL_DAMAGED)
-			tell_damage(journal, seq, segment->number, offset);
+			tell_damage(journal, seq, number, offset);
 		segment_release(journal, segment);
 	} while (r == -ENOENT);
+	*below = number;
+	return r;
+}
+
+/* The record itself, as it lies: what power's end tore while it was carried is whole where it was carried from. */
+static int
+read_one(struct journal *journal, uint64_t seq, enum part part, struct arena *arena, struct record *record)
+{
+	uint32_t below = UINT32_MAX;
+	int r = read_copy(journal, seq, &below, part, arena, record), older = r;
+
+	while (older == JOURNAL_DAMAGED || older == -EIO)
+		older = read_copy(journal, seq, &below, part, arena, record);
+	return older == JOURNAL_ABSENT ? r : older;
+}
+
+int
+journal_read_above(struct journal *journal, uint64_t seq, uint32_t number, struct arena *arena)
+{
+	uint32_t below = UINT32_MAX;
+	struct record record;
+	int r;
+
+	do {
+		r = read_copy(journal, seq, &below, PART_ALL, arena, &record);
+		if (r == 0 && below <= number)
+			r = JOURNAL_ABSENT;
+	} while (r == JOURNAL_DAMAGED && below > number);
 	return r;
 }
 

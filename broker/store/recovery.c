@@ -406,6 +406,9 @@ recovery_run(struct journal *journal, journal_replay_fn *replay, void *arg)
 		r = files_take(journal, &list);
 	if (r == 0)
 		r = reserve_find(journal);
+	if (r ==
+	    0) /* who was killed may have left names that are not on disk: a segment made ahead, the reserve */
+		r = disk_sync_directory(journal->directory);
 	free(list.files);
 	if (r)
 		return r;

@@ -118,16 +118,18 @@ carried_tell(struct replay *replay, uint64_t seq)
 		segment_release(replay->journal, carried->segment);
 		if (r == -EIO)
 			r = JOURNAL_DAMAGED; /* a bad sector: the rest is to be had */
-		if (r == JOURNAL_DAMAGED)
+		replay->next++;
+		if (r == JOURNAL_DAMAGED) { /* an older twin may be whole */
 			quarantine_tell(replay->journal, carried->segment->number, carried->offset,
 			    "a carried record is damaged");
-		else if (r == 0)
+			continue;
+		}
+		if (r == 0)
 			r = tell(replay, &record);
-		if (r && r != JOURNAL_DAMAGED)
+		if (r)
 			return r;
-		do
+		while (replay->next < replay->count && replay->carried[replay->next].seq == carried->seq)
 			replay->next++; /* past older twins */
-		while (replay->next < replay->count && replay->carried[replay->next].seq == carried->seq);
 	}
 	return 0;
 }
@@ -159,6 +161,21 @@ born_tell(struct replay *replay, struct reader *reader, uint64_t offset)
 	return tell(replay, &record);
 }
 
+/* The record that is damaged in ${segment} where it was born: a copy that retention has carried may be whole. */
+static int
+twin_tell(struct replay *replay, const struct segment *segment, uint64_t seq)
+{
+	struct journal_place place;
+	struct record record;
+	int r;
+
+	if (journal_find(replay->journal, seq, &place) != 0 || place.segment <= segment->number)
+		return JOURNAL_DAMAGED;
+	arena_reset(&replay->arena);
+	r = journal_read(replay->journal, seq, false, &replay->arena, &record);
+	return r ? r : tell(replay, &record);
+}
+
 static int
 segment_replay(struct replay *replay, struct segment *segment)
 {
@@ -186,7 +203,9 @@ segment_replay(struct replay *replay, struct segment *segment)
 			if (segment->indexed && !segment->finish) /* a scan has told it already */
 				quarantine_region(replay->journal, fd, segment->number, offset, behind,
 				    "a record of a sealed segment is damaged");
-			r = 0;
+			r = twin_tell(replay, segment, born->entries[i].seq);
+			if (r == JOURNAL_DAMAGED)
+				r = 0;
 		}
 	}
 	reader_fini(&reader);

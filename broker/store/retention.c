@@ -33,6 +33,7 @@ struct pass {
 	struct segment *segment;
 	struct reader reader;
 	struct arena arena; /* content of what is being carried */
+	struct arena copy;  /* of one record, to see that it is whole */
 	struct ticket ticket;
 	struct record_head heads[JUDGED_AT_ONCE];
 	uint64_t offsets[JUDGED_AT_ONCE];
@@ -215,13 +216,22 @@ gathered_judge(struct pass *pass)
 	return r;
 }
 
-/* Whether ${seq} lies in a newer segment already: carried by a pass that a crash or a refusal cut short. */
+/*
+ * Whether ${seq} lies in a newer segment already: carried by a pass that a crash or a refusal cut short. Whole, that is: power's end may
+ * have torn the copy.
+ */
 static bool
-lies_elsewhere(struct journal *journal, const struct segment *segment, uint64_t seq)
+lies_elsewhere(struct pass *pass, uint64_t seq)
 {
+	uint32_t number = pass->segment->number;
 	struct journal_place place;
+	bool whole;
 
-	return journal_find(journal, seq, &place) == 0 && place.segment != segment->number;
+	if (journal_find(pass->journal, seq, &place) != 0 || place.segment <= number)
+		return false;
+	whole = journal_read_above(pass->journal, seq, number, &pass->copy) == 0;
+	arena_reset(&pass->copy);
+	return whole;
 }
 
 static int
@@ -245,7 +255,7 @@ segment_walk(struct pass *pass)
 			    "bytes that are no record: the segment is kept");
 			return PASS_KEEP;
 		}
-		if (!lies_elsewhere(pass->journal, pass->segment, header.head.seq)) {
+		if (!lies_elsewhere(pass, header.head.seq)) {
 			pass->heads[pass->count] = header.head;
 			pass->offsets[pass->count++] = offset;
 		}
@@ -323,6 +333,7 @@ segment_retire(struct journal *journal, struct segment *segment)
 	pass->journal = journal;
 	pass->segment = segment;
 	arena_init(&pass->arena, CARRY_ARENA);
+	arena_init(&pass->copy, CARRY_ARENA);
 	r = segment_use(journal, segment, &fd);
 	if (r == 0)
 		r = reader_init(&pass->reader, fd, segment->seed, segment->end, true);
@@ -341,6 +352,7 @@ segment_retire(struct journal *journal, struct segment *segment)
 	}
 	reader_fini(&pass->reader);
 	arena_fini(&pass->arena);
+	arena_fini(&pass->copy);
 	free(pass);
 }
 
