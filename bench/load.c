@@ -4,7 +4,8 @@
  *
  * One thread and one epoll, so that it takes one processor and no more. Each answer must come in order, and be `AA` for the message it
  * stands for; anything else ends the run. With --any-answer frames are only counted: the ceiling answers without reading. With
- * --pass-over the right answer is waited for and others are passed over. Prints one line of JSON.
+ * --pass-over the right answer is waited for and others are passed over. Prints one line of JSON. With --hold it sends nothing: the
+ * connections are there, and stay until standard input ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,7 @@ struct load {
 	const char *certificate, *key, *authorities;
 	unsigned connections, depth;
 	double warm_s, measure_s;
-	bool any_answer, pass_over;
+	bool any_answer, pass_over, hold;
 	char run[9];
 	struct message message;
 	SSL_CTX *ctx;
@@ -295,6 +296,13 @@ run(struct load *load)
 		die("no memory");
 	for (unsigned i = 0; i < load->connections; i++)
 		connect_one(load, &load->all[i]);
+	if (load->hold) {
+		printf("{\"open\": %u}\n", load->connections);
+		fflush(stdout);
+		while (getchar() != EOF)
+			;
+		return;
+	}
 	start = now_ns();
 	load->from_ns = start + (uint64_t)(load->warm_s * 1e9);
 	load->until_ns = load->from_ns + (uint64_t)(load->measure_s * 1e9);
@@ -350,7 +358,8 @@ usage(FILE *to)
 	      "  --size N          1024     --message FILE  this message instead of an admission of N bytes\n"
 	      "  --run NAME        8 characters before each control id: of the clock\n"
 	      "  --any-answer      count the answers, do not read them\n"
-	      "  --pass-over       let wrong answers pass, wait for the right one\n",
+	      "  --pass-over       let wrong answers pass, wait for the right one\n"
+	      "  --hold            send nothing, keep the connections until standard input ends\n",
 	    to);
 }
 
@@ -373,8 +382,8 @@ main(int argc, char *argv[])
 		{ "key", 1, NULL, 'k' }, { "ca", 1, NULL, 'a' }, { "connections", 1, NULL, 'n' },
 		{ "depth", 1, NULL, 'd' }, { "seconds", 1, NULL, 's' }, { "warm", 1, NULL, 'w' },
 		{ "size", 1, NULL, 'z' }, { "message", 1, NULL, 'm' }, { "run", 1, NULL, 'r' },
-		{ "any-answer", 0, NULL, 'y' }, { "pass-over", 0, NULL, 'o' }, { "help", 0, NULL, 'h' },
-		{ NULL, 0, NULL, 0 } };
+		{ "any-answer", 0, NULL, 'y' }, { "pass-over", 0, NULL, 'o' }, { "hold", 0, NULL, 'h' + 256 },
+		{ "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 } };
 	static struct load load = { .connections = 64, .depth = 1, .warm_s = 1, .measure_s = 5 };
 	const char *file = NULL;
 	size_t size = 1024;
@@ -422,6 +431,9 @@ main(int argc, char *argv[])
 		case 'o':
 			load.pass_over = true;
 			break;
+		case 'h' + 256:
+			load.hold = true;
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -440,7 +452,8 @@ main(int argc, char *argv[])
 		die("the message cannot be made: %s", strerror(-r));
 	make_context(&load);
 	run(&load);
-	tell(&load);
+	if (!load.hold)
+		tell(&load);
 	for (unsigned i = 0; i < load.connections; i++) {
 		SSL_free(load.all[i].ssl);
 		close(load.all[i].fd);

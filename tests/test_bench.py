@@ -120,3 +120,12 @@ def test_more_answers_than_messages_end_the_run(certs):
     done = load(certs, answering(certs, lambda control: good(control) * 2), "--depth", 1, "--any-answer")
     assert done.returncode == 1
     assert "more answers" in done.stderr or "answer to nothing" in done.stderr
+
+
+def test_the_flat_ones_print_their_rows(tmp_path):
+    done = subprocess.run([ROOT / "bench/flat", "--programs", BUILD, "--pairs", "1", "--seconds", "0.3", "--patience", "0", "--records", "500",
+                           "--peers", "20", "--routes", "20", "--links", "20", "--directory", tmp_path],
+                          capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r" us a message, small +[\d.]+: [\d.]+", done.stdout)) == 4, done.stdout
+    assert list(tmp_path.iterdir()) == [], "something was left behind"
