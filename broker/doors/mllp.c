@@ -15,11 +15,21 @@
 #include "broker/base/log.h"
 #include "broker/doors/mllp_answer.h"
 #include "broker/doors/mllp_link.h"
+#include "broker/net/presence.h"
 
 #define REST_MAX      ((size_t)1 << 20) /* a link gives one read at a time: this is never reached */
 #define TICK_MS	      1000u
 #define JUNK_LEAST    ((uint64_t)128) /* what the record and the log line of one byte cost us, cautiously */
 #define RATE_GRACE_US ((uint64_t)2000000)
+
+static void
+door_free(struct mllp_door *door)
+{
+	mllp_slots_fini(door);
+	config_release(door->context.config);
+	free(door->listener);
+	free(door);
+}
 
 static void
 door_check_idle(struct mllp_door *door)
@@ -33,11 +43,8 @@ door_check_idle(struct mllp_door *door)
 		idle(door->idle_arg);
 		return;
 	}
-	if (door->dying) {
-		config_release(door->context.config);
-		free(door->listener);
-		free(door);
-	}
+	if (door->dying)
+		door_free(door);
 }
 
 static void
@@ -262,7 +269,7 @@ memory_granted(struct budget_seat *seat)
  * Answers
  */
 static void
-log_answered(const struct mllp_connection *c, const struct mllp_slot *slot)
+log_answered(const struct mllp_connection *c, const struct mllp_slot *slot, uint64_t now_us)
 {
 	struct log_line line;
 
@@ -272,13 +279,13 @@ log_answered(const struct mllp_connection *c, const struct mllp_slot *slot)
 	log_u64(&line, "link", c->link_id);
 	log_text(&line, "peer", c->peer->config->name);
 	log_text(&line, "code", mllp_answer_code(slot->verdict));
-	log_u64(&line, "us", clock_mono_us() - slot->received_us);
+	log_u64(&line, "us", now_us - slot->received_us);
 	log_commit(&line);
 }
 
-/* Send the answer of the oldest slot. False: not now, or not at all any more. */
+/* Send the answer of the oldest slot. False: not now. */
 static bool
-send_answer(struct mllp_connection *c)
+send_answer(struct mllp_connection *c, uint64_t now_us)
 {
 	const struct mllp_slot *slot = c->first;
 
@@ -287,10 +294,11 @@ send_answer(struct mllp_connection *c)
 	if (!buffer_failed(&slot->answer)) {
 		int error = link_send(c->link, buffer_span(&slot->answer));
 
-		if (error == -ENOBUFS)
+		c->stuck = error == -ENOBUFS;
+		if (c->stuck)
 			return false; /* drained will come */
 		if (error == 0) {
-			log_answered(c, slot);
+			log_answered(c, slot, now_us);
 			return true;
 		}
 	}
@@ -301,11 +309,51 @@ send_answer(struct mllp_connection *c)
 void
 mllp_connection_go_on(struct mllp_connection *c)
 {
+	uint64_t now_us = clock_mono_us();
+
 	c->pins++;
-	while (c->first && c->first->answered && send_answer(c))
+	if (c->heard)
+		presence_heard(c->door->context.presence, c->peer);
+	c->heard = false;
+	while (c->first && c->first->answered && send_answer(c, now_us))
 		mllp_slot_pop(c);
+	if (c->link)
+		link_push(c->link);
 	settle(c);
 	unpin(c);
+}
+
+/* All that were decided in this turn of the loop. The door ends with the last of them, if it is dying. */
+static void
+due_run(struct post_item *item)
+{
+	struct mllp_door *door = (struct mllp_door *)((char *)item - offsetof(struct mllp_door, due_item));
+	struct mllp_connection *c = door->due, *next;
+
+	door->due = NULL;
+	for (; c; c = next) {
+		next = c->next_due;
+		c->due = false;
+		mllp_connection_go_on(c);
+		unpin(c);
+	}
+}
+
+void
+mllp_connection_due(struct mllp_connection *c)
+{
+	struct mllp_door *door = c->door;
+
+	if (c->due)
+		return;
+	c->due = true;
+	c->pins++;
+	c->next_due = door->due;
+	door->due = c;
+	if (!c->next_due) {
+		door->due_item.run = due_run;
+		loop_later(door->context.loop, &door->due_item);
+	}
 }
 
 /*
@@ -414,7 +462,12 @@ input_ended(void *arg)
 static void
 drained(void *arg)
 {
-	mllp_connection_go_on(arg);
+	struct mllp_connection *c = arg;
+
+	if (c->stuck)
+		mllp_connection_go_on(c);
+	else
+		mllp_connection_account(c);
 }
 
 static void
@@ -504,6 +557,11 @@ mllp_door_new(struct mllp_door **doorp, const struct door_context *context, cons
 	door->context = *context;
 	door->listener = strdup(listener);
 	if (!door->listener) {
+		free(door);
+		return -ENOMEM;
+	}
+	if (mllp_slots_init(door)) {
+		free(door->listener);
 		free(door);
 		return -ENOMEM;
 	}

@@ -2,6 +2,7 @@
 /*
  * From bytes to slots: what the MLLP reader tells becomes messages to judge, messages to refuse, rejects to record.
  */
+#include "broker/base/clock.h"
 #include "broker/doors/mllp_link.h"
 
 #define HEADER_MAX    ((size_t)64 << 10)   /* of a rejected frame: enough to read its MSH for the answer */
@@ -115,6 +116,7 @@ mllp_end_frame(struct mllp_connection *c, enum mllp_end why)
 {
 	struct mllp_event event;
 
+	c->read_us = clock_mono_us();
 	switch (mllp_reader_end(&c->reader, why, &event)) {
 	case MLLP_FRAME:
 		take_frame(c, &event);
@@ -133,6 +135,7 @@ mllp_give_up_frame(struct mllp_connection *c)
 	struct mllp_event event;
 
 	c->closing = true;
+	c->read_us = clock_mono_us();
 	switch (mllp_reader_end(&c->reader, MLLP_END_SLOW, &event)) {
 	case MLLP_FRAME:
 		take_frame(c, &event);
@@ -168,6 +171,7 @@ mllp_read_frames(struct mllp_connection *c, struct span *input)
 
 	mllp_reader_adjust(&c->reader, c->peer->config->max_size, mllp_leniency(c->peer->config));
 	c->reading = true;
+	c->read_us = clock_mono_us();
 	while (input->len && mllp_may_read(c)) {
 		if (mllp_reader_next(&c->reader, input, &event) != MLLP_MORE)
 			take_event(c, &event);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "broker/base/budget.h"
+#include "broker/base/pool.h"
 #include "broker/content/content.h"
 #include "broker/core/core.h"
 #include "broker/doors/mllp.h"
@@ -25,6 +26,11 @@
 
 struct mllp_connection;
 
+/* A slot lies in a block with what belongs to it: bytes of a small message, an arena, an answer. */
+#define MLLP_BLOCK	 ((size_t)8 << 10)
+#define MLLP_BLOCKS_KEPT 1024u
+#define MLLP_ANSWER_ROOM 256u /* more than an `AA` takes */
+
 struct mllp_slot {
 	struct workers_job job;
 	const struct config *config; /* held: that of its beginning... */
@@ -33,9 +39,8 @@ struct mllp_slot {
 	struct mllp_slot *next;
 	struct mllp_connection *connection;
 	struct submission submission;
-	struct content content;
 	struct fault fault;  /* what the door itself found; code FAULT_NONE: nothing */
-	struct arena arena;  /* facts and what else content makes */
+	struct arena arena;  /* facts and what else content makes: the rest of the block, first */
 	struct buffer owned; /* the bytes of a message that is not small */
 	struct span bytes;   /* of the message: in owned, or behind this struct */
 	uint64_t received_us;
@@ -49,16 +54,23 @@ struct mllp_slot {
 	struct buffer answer;
 	uint64_t seq;
 	enum answer verdict;
-	uint8_t head[MLLP_HEAD_MAX]; /* of a rejected frame */
 	size_t head_len;
-	size_t inside; /* bytes of the message behind this struct */
+	/* From here on nothing is cleared at the beginning. */
+	struct content content;	     /* set when it is judged; of a rejected frame only the header */
+	uint8_t head[MLLP_HEAD_MAX]; /* of a rejected frame */
+	uint8_t answer_room[MLLP_ANSWER_ROOM];
 };
 
 struct mllp_door {
 	struct door_context context;
 	char *listener;
 	struct mllp_connection *first;
+	struct mllp_connection *due; /* they have slots that were decided in this turn of the loop */
+	struct post_item due_item;   /* with the loop while there are any */
+	struct pool blocks;	     /* of slots */
+	struct loop_timer *trim;     /* of the pool; armed while trimming */
 	size_t links, in_flight;
+	bool trimming;
 	bool stopping, dying;
 	void (*idle)(void *arg);
 	void *idle_arg;
@@ -73,9 +85,14 @@ struct mllp_connection {
 	struct mllp_reader reader;
 	struct buffer rest; /* received, not looked at yet: while reading is held back */
 	struct mllp_slot *first, *last;
+	struct mllp_connection *next_due;
+	uint64_t read_us; /* when what is being read was received */
 	unsigned in_flight;
 	unsigned pins;		   /* functions up the stack that still use it */
+	bool due;		   /* on the door's list of those, and pinned by that */
+	bool heard;		   /* a message was decided since presence was told */
 	bool reading;		   /* in read_frames */
+	bool stuck;		   /* an answer waits until the link has drained */
 	bool judging;		   /* the newest slot is on a worker: nothing may overtake it */
 	bool closing;		   /* nothing is read any more; closed when all is answered */
 	bool mode_told;		   /* EVENT_ORIGINAL_MODE was logged */
@@ -95,6 +112,10 @@ struct mllp_connection {
 };
 
 /* Below: mllp_slot.c */
+
+/* What slots of ${door} are made of. -ENOMEM. */
+int mllp_slots_init(struct mllp_door *door) __attribute__((warn_unused_result));
+void mllp_slots_fini(struct mllp_door *door);
 
 /* A slot at the end of ${c}'s list holding a copy of ${content} or, when ${event} allows, the reader's memory. NULL: no memory. */
 struct mllp_slot *mllp_slot_new(
@@ -140,11 +161,14 @@ void mllp_out_of_memory(struct mllp_connection *c);
 
 /* Below: mllp.c */
 
-/* Tell the budget what ${c} and its slots hold now. */
+/* Tell the budget what ${c} and its slots hold now: after each frame, and after each turn of answers. */
 void mllp_connection_account(struct mllp_connection *c);
 
 /* A slot of ${c} was decided: send what can be sent, read on. */
 void mllp_connection_go_on(struct mllp_connection *c);
+
+/* The same, once for all that are decided in this turn of the loop. */
+void mllp_connection_due(struct mllp_connection *c);
 
 /* Read nothing more; close when all is answered. ${c} lives at least until the caller's callback returns. */
 void mllp_connection_finish(struct mllp_connection *c);

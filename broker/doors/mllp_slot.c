@@ -5,7 +5,7 @@
  * Of a message only ids, sizes, digests and what MSH-3, 4, 9, 10 and 11 hold is logged, escaped and cut, and even that only when the
  * delimiters could be read: else a field's number says nothing of what is in it.
  */
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 
 #include "broker/base/clock.h"
@@ -13,29 +13,29 @@
 #include "broker/base/metrics.h"
 #include "broker/doors/mllp_answer.h"
 #include "broker/doors/mllp_link.h"
-#include "broker/net/presence.h"
 #include "codecs/digest.h"
 
 #define INLINE_MAX                                                                                           \
-	((size_t)4 << 10) /* of a message: larger ones are given back before their answer is read */
+	((size_t)4 << 10) /* of a message: it lies in the block, and leaves half of that for the rest */
+#define ALIGN	   ((size_t)16)
+#define TRIM_MS	   1000u
 #define ARENA_BASE ((size_t)64 << 10)
 #define ARENA_SMALL_PER                                                                                      \
 	8u /* bytes of arena a byte of a small message may take: the index of four-byte segments is 3 */
 #define ARENA_LARGE_PER 4u
 #define SHA256_SHOWN	6u /* bytes of the digest in a log line: enough to find a message by eye */
 
-/* Tell the budget what ${slot} holds now. What a large one holds is bounded by the large slots. */
+/* Note what ${slot} holds now, for mllp_connection_account. What a large one holds is bounded by the large slots. */
 static void
 charge(struct mllp_slot *slot)
 {
 	struct mllp_connection *c = slot->connection;
-	uint64_t bytes = sizeof(*slot) + slot->inside + slot->answer.cap;
+	uint64_t bytes = MLLP_BLOCK + buffer_memory(&slot->answer);
 
 	if (!slot->large)
 		bytes += slot->owned.cap + slot->arena.memory;
 	c->slots_charged += bytes - slot->charged;
 	slot->charged = bytes;
-	mllp_connection_account(c);
 }
 
 /* It is decided: only its answer is needed still, and its reader may be slow. */
@@ -53,6 +53,43 @@ shed(struct mllp_slot *slot)
 		slots_give(slot->connection->door->context.slots, &slot->connection->peer->large_held);
 }
 
+/* Blocks that nobody needed for a while go back to the system. */
+static void
+trim(void *arg)
+{
+	struct mllp_door *door = arg;
+
+	door->trimming = pool_trim(&door->blocks);
+	if (door->trimming)
+		loop_timer_arm(door->trim, TRIM_MS);
+}
+
+int
+mllp_slots_init(struct mllp_door *door)
+{
+	pool_init(&door->blocks, MLLP_BLOCK, MLLP_BLOCKS_KEPT);
+	door->trim = loop_timer_new(door->context.loop, trim, door);
+	return door->trim ? 0 : -ENOMEM;
+}
+
+void
+mllp_slots_fini(struct mllp_door *door)
+{
+	loop_timer_free(door->trim);
+	pool_fini(&door->blocks);
+}
+
+/* None is kept while memory is short. */
+static void
+give_block(struct mllp_door *door, struct mllp_slot *slot)
+{
+	pool_give(&door->blocks, slot, budget_room(door->context.budget, BUDGET_AHEAD));
+	if (door->blocks.kept == 0 || door->trimming)
+		return;
+	door->trimming = true;
+	loop_timer_arm(door->trim, TRIM_MS);
+}
+
 static void
 slot_free(struct mllp_slot *slot)
 {
@@ -65,8 +102,7 @@ slot_free(struct mllp_slot *slot)
 	buffer_fini(&slot->owned);
 	arena_fini(&slot->arena);
 	config_release(slot->config);
-	free(slot);
-	mllp_connection_account(c);
+	give_block(c->door, slot);
 }
 
 /* The bytes of ${content} in ${owned}: the reader's memory, or a copy. */
@@ -80,29 +116,50 @@ own(struct mllp_connection *c, const struct mllp_event *event, struct span conte
 	return !buffer_failed(owned);
 }
 
+/* The bytes of the message, behind ${slot} when they are few, and an arena on the rest of the block. */
+static bool
+furnish(struct mllp_slot *slot, const struct mllp_event *event, struct span content)
+{
+	uint8_t *block = (uint8_t *)slot;
+	size_t used = (sizeof(*slot) + ALIGN - 1) & ~(ALIGN - 1);
+
+	if (content.len > INLINE_MAX) {
+		if (!own(slot->connection, event, content, &slot->owned))
+			return false;
+		slot->bytes = span_cut(buffer_span(&slot->owned), 0, content.len);
+	} else {
+		slot->bytes = span_make(block + used, content.len);
+		if (content.len)
+			memcpy(block + used, content.ptr, content.len);
+		used = (used + content.len + ALIGN - 1) & ~(ALIGN - 1);
+	}
+	arena_init_on(&slot->arena, block + used, MLLP_BLOCK - used,
+	    ARENA_BASE +
+		content.len * (content.len > CONTENT_INLINE_MAX ? ARENA_LARGE_PER : ARENA_SMALL_PER));
+	return true;
+}
+
+_Static_assert(
+    sizeof(struct mllp_slot) + ALIGN + INLINE_MAX <= MLLP_BLOCK, "a small message does not fit its block");
+
 struct mllp_slot *
 mllp_slot_new(struct mllp_connection *c, const struct mllp_event *event, struct span content)
 {
-	bool small = content.len <= INLINE_MAX;
-	struct mllp_slot *slot = malloc(sizeof(*slot) + (small ? content.len : 0));
+	struct mllp_slot *slot = pool_take(&c->door->blocks);
 
 	if (!slot)
 		return NULL;
-	*slot = (struct mllp_slot){ .connection = c,
-		.received_us = clock_mono_us(),
-		.no_end_cr = event->lenient,
-		.offset = event->offset,
-		.frame = event->size,
-		.inside = small ? content.len : 0 };
-	if (!small && !own(c, event, content, &slot->owned)) {
+	memset(slot, 0, offsetof(struct mllp_slot, content));
+	slot->connection = c;
+	slot->received_us = c->read_us;
+	slot->no_end_cr = event->lenient;
+	slot->offset = event->offset;
+	slot->frame = event->size;
+	if (!furnish(slot, event, content)) {
 		buffer_fini(&slot->owned);
-		free(slot);
+		give_block(c->door, slot);
 		return NULL;
 	}
-	if (small && content.len)
-		memcpy(slot + 1, content.ptr, content.len);
-	slot->bytes =
-	    small ? span_make(slot + 1, content.len) : span_cut(buffer_span(&slot->owned), 0, content.len);
 	if (event->head.len)
 		memcpy(slot->head, event->head.ptr, event->head.len);
 	slot->head_len = event->head.len;
@@ -110,10 +167,7 @@ mllp_slot_new(struct mllp_connection *c, const struct mllp_event *event, struct 
 	slot->peer = c->peer->config;
 	slot->large = c->large;
 	c->large = false;
-	arena_init(&slot->arena,
-	    ARENA_BASE +
-		content.len * (content.len > CONTENT_INLINE_MAX ? ARENA_LARGE_PER : ARENA_SMALL_PER));
-	buffer_init(&slot->answer, 2 * MLLP_ANSWER_MAX);
+	buffer_init_on(&slot->answer, slot->answer_room, sizeof(slot->answer_room), 2 * MLLP_ANSWER_MAX);
 	if (c->last)
 		c->last->next = slot;
 	else
@@ -303,7 +357,7 @@ slot_decided(void *arg, const struct verdict *verdict)
 
 	slot->seq = verdict->seq;
 	if (slot->submission.kind == SUBMIT_MESSAGE)
-		presence_heard(c->door->context.presence, c->peer);
+		c->heard = true;
 	count_verdict(slot, verdict);
 	log_verdict(slot, verdict);
 	make_answer(slot, verdict);
@@ -314,7 +368,7 @@ slot_decided(void *arg, const struct verdict *verdict)
 	if (slot->submission.kind != SUBMIT_FRAME && junk)
 		mllp_connection_charge(c, slot->submission.size);
 	c->pins--;
-	mllp_connection_go_on(c);
+	mllp_connection_due(c);
 }
 
 static void

@@ -107,6 +107,8 @@ void listener_each(struct listener *listener, void (*each)(void *arg, struct lin
  * being closed.
  */
 int link_send(struct link *link, struct span bytes) __attribute__((warn_unused_result));
+/* Send what is queued now, not after this turn's callbacks: for who queued all there is. Harmless at any time; drained may be called within. */
+void link_push(struct link *link);
 size_t link_output(const struct link *link); /* bytes not yet given to the socket */
 
 /* Stop and resume reading (back-pressure: the peer's TCP window fills). */

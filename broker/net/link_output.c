@@ -11,34 +11,54 @@
 
 #include <event2/event.h>
 
+#include "broker/base/pool.h"
 #include "broker/net/link_state.h"
 
-#define CHUNK_SMALL ((size_t)2048 - sizeof(struct chunk)) /* a few acknowledgements */
-#define CHUNK_LARGE ((size_t)16 * 1024)			  /* a full record */
-#define TURN_BYTES  ((size_t)256 * 1024)		  /* then other links have their turn */
+#define CHUNK_SMALL (LOOP_BLOCK - sizeof(struct chunk)) /* a few acknowledgements */
+#define CHUNK_LARGE ((size_t)16 * 1024)			/* a full record */
+#define TURN_BYTES  ((size_t)256 * 1024)		/* then other links have their turn */
 #define DRAIN_TIMES 10
+
+/* An empty chunk, of the loop's blocks when it is small. NULL: no memory. */
+static struct chunk *
+chunk_new(struct link *link, bool small)
+{
+	size_t cap = small ? CHUNK_SMALL : CHUNK_LARGE;
+	struct chunk *chunk = small ? pool_take(loop_blocks(link_loop(link))) : malloc(sizeof(*chunk) + cap);
+
+	if (chunk)
+		*chunk = (struct chunk){ .cap = cap };
+	return chunk;
+}
+
+static void
+chunk_free(struct link *link, struct chunk *chunk)
+{
+	if (chunk->cap == CHUNK_SMALL)
+		pool_give(loop_blocks(link_loop(link)), chunk, true);
+	else
+		free(chunk);
+}
 
 /* A chain with room for ${len} bytes, or NULL. *${lastp} is its end. */
 static struct chunk *
-chunks_new(size_t len, struct chunk **lastp)
+chunks_new(struct link *link, size_t len, struct chunk **lastp)
 {
 	struct chunk *first = NULL, **next = &first;
 
 	while (len > 0) {
-		size_t cap = len <= CHUNK_SMALL ? CHUNK_SMALL : CHUNK_LARGE;
-		struct chunk *chunk = malloc(sizeof(*chunk) + cap);
+		struct chunk *chunk = chunk_new(link, len <= CHUNK_SMALL);
 
 		if (!chunk) {
 			while ((chunk = first)) {
 				first = chunk->next;
-				free(chunk);
+				chunk_free(link, chunk);
 			}
 			return NULL;
 		}
-		*chunk = (struct chunk){ .cap = cap };
 		*next = *lastp = chunk;
 		next = &chunk->next;
-		len -= cap < len ? cap : len;
+		len -= chunk->cap < len ? chunk->cap : len;
 	}
 	return first;
 }
@@ -71,7 +91,7 @@ link_send(struct link *link, struct span bytes)
 	if (bytes.len == 0)
 		return 0;
 	if (bytes.len > room) {
-		added = chunks_new(bytes.len - room, &last);
+		added = chunks_new(link, bytes.len - room, &last);
 		if (!added)
 			return -ENOMEM;
 		if (link->last)
@@ -89,6 +109,13 @@ link_send(struct link *link, struct span bytes)
 	return 0;
 }
 
+void
+link_push(struct link *link)
+{
+	if (link->first && !link->in_turn && !link->blocked)
+		link_flush(link);
+}
+
 size_t
 link_output(const struct link *link)
 {
@@ -102,7 +129,7 @@ link_output_free(struct link *link)
 
 	while ((chunk = link->first)) {
 		link->first = chunk->next;
-		free(chunk);
+		chunk_free(link, chunk);
 	}
 	link->last = NULL;
 	link->waiting = 0;
@@ -122,7 +149,7 @@ advance(struct link *link, size_t n)
 	link->first = chunk->next;
 	if (!link->first)
 		link->last = NULL;
-	free(chunk);
+	chunk_free(link, chunk);
 }
 
 /*

@@ -19,7 +19,10 @@
 #include <event2/event_struct.h>
 
 #include "broker/base/clock.h"
+#include "broker/base/pool.h"
 #include "broker/net/pace.h"
+
+#define BLOCKS_KEPT 128 /* a quarter of a MiB: as many links have their answers in one turn */
 
 struct loop_signal {
 	struct loop_signal *next;
@@ -33,9 +36,12 @@ struct loop {
 	struct event_base *base;
 	struct event wake;
 	int wake_fd;
+	struct event later_event; /* active while something is in later */
+	struct post_item *later, **later_last;
 	struct loop_signal *signals;
 	uint8_t *scratch;
 	struct pace pace;
+	struct pool blocks;
 	pthread_mutex_t lock; /* what follows */
 	struct post_item *first, **last;
 	bool awake; /* wake_fd was written and not yet read */
@@ -79,6 +85,39 @@ run_posted(struct loop *loop)
 	return first;
 }
 
+/* Run what was left for later. True when there was something. */
+static bool
+run_later(struct loop *loop)
+{
+	struct post_item *first = loop->later, *item, *next;
+
+	loop->later = NULL;
+	loop->later_last = &loop->later;
+	for (item = first; item; item = next) {
+		next = item->next;
+		item->run(item);
+	}
+	return first;
+}
+
+static void
+later_fire(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)run_later(arg);
+}
+
+void
+loop_later(struct loop *loop, struct post_item *item)
+{
+	if (!loop->later)
+		event_active(&loop->later_event, EV_TIMEOUT, 0);
+	item->next = NULL;
+	*loop->later_last = item;
+	loop->later_last = &item->next;
+}
+
 static void
 wake_fire(evutil_socket_t fd, short what, void *arg)
 {
@@ -102,7 +141,7 @@ wake_fire(evutil_socket_t fd, short what, void *arg)
 void
 loop_drain(struct loop *loop)
 {
-	while (run_posted(loop))
+	while (run_posted(loop) || run_later(loop))
 		;
 }
 
@@ -152,7 +191,9 @@ loop_new(struct loop **loopp)
 	loop->poster.post = loop_post;
 	loop->poster.unpost = loop_unpost;
 	loop->last = &loop->first;
+	loop->later_last = &loop->later;
 	loop->scratch = malloc(LOOP_SCRATCH);
+	pool_init(&loop->blocks, LOOP_BLOCK, BLOCKS_KEPT);
 	loop->base = event_base_new();
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (loop->wake_fd < 0) {
@@ -162,7 +203,7 @@ loop_new(struct loop **loopp)
 	if (!loop->scratch || !loop->base)
 		goto fail;
 	if (event_assign(&loop->wake, loop->base, loop->wake_fd, EV_READ | EV_PERSIST, wake_fire, loop) ||
-	    event_add(&loop->wake, NULL))
+	    event_add(&loop->wake, NULL) || evtimer_assign(&loop->later_event, loop->base, later_fire, loop))
 		goto fail;
 	rc = pace_init(&loop->pace, loop);
 	if (rc == 0)
@@ -198,9 +239,11 @@ loop_free(struct loop *loop)
 	}
 	event_del(&loop->wake);
 	pace_fini(&loop->pace);
+	event_del(&loop->later_event);
 	event_base_free(loop->base);
 	close(loop->wake_fd);
 	pthread_mutex_destroy(&loop->lock);
+	pool_fini(&loop->blocks);
 	free(loop->scratch);
 	free(loop);
 }
@@ -242,6 +285,12 @@ struct pace *
 loop_pace(struct loop *loop)
 {
 	return &loop->pace;
+}
+
+struct pool *
+loop_blocks(struct loop *loop)
+{
+	return &loop->blocks;
 }
 
 uint64_t

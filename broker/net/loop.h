@@ -16,6 +16,7 @@
 struct event_base;
 struct loop;
 struct loop_timer;
+struct pool;
 
 /* The process ignores SIGPIPE from here on: OpenSSL writes to sockets that may be gone. */
 int loop_new(struct loop **loopp) __attribute__((warn_unused_result));
@@ -32,7 +33,13 @@ void loop_stop(struct loop *loop);
 /* Posted items run on the loop thread in the order posted. Thread-safe; lives as long as the loop. */
 struct poster *loop_poster(struct loop *loop);
 
-/* After loop_run: run what is posted and not yet run, until nothing is. For the ends of what posted it. */
+/*
+ * Run ${item} on the loop in this very turn, when the callbacks that are running now, and what is posted, are done: for what is done once for many.
+ * On the loop thread only; ${item} is not posted, nor handed over twice.
+ */
+void loop_later(struct loop *loop, struct post_item *item);
+
+/* After loop_run: run what is posted or was left for later and not yet run, until nothing is. For the ends of what posted it. */
 void loop_drain(struct loop *loop);
 
 /* For links and listeners only. */
@@ -45,6 +52,10 @@ uint8_t *loop_scratch(struct loop *loop);
 /* Who may come in when. */
 struct pace;
 struct pace *loop_pace(struct loop *loop);
+
+/* Small blocks for output that waits for the end of a callback, of all links of the loop: few are in use at a time. */
+#define LOOP_BLOCK ((size_t)2048)
+struct pool *loop_blocks(struct loop *loop);
 
 /* Monotonic microseconds. */
 uint64_t loop_now_us(struct loop *loop);

@@ -54,6 +54,7 @@ content_judge(struct span bytes, const struct config_peer *peer, const char *lis
 	(void)peer;
 	(void)arena;
 	assert_string_equal(listener, "hl7");
+	*content = (struct content){ 0 };
 	hl7_header_read(&content->header, bytes);
 	content->kind = span_eq_str(content->header.type, "ACK") ? CONTENT_STRAY : CONTENT_MESSAGE;
 	content->facts.control_id = content->header.field[10];
