@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <pthread.h>
 #include <unistd.h>
@@ -273,6 +274,67 @@ test_deadline_moves(void **state)
 	loop_free(late.loop);
 }
 
+/* What is left for later runs once the callbacks of the turn are done, in order, also what it leaves itself; a drain runs it, too. */
+struct left {
+	struct post_item item;
+	struct loop *loop;
+	struct left *leaves;
+	char letter, *text;
+};
+
+static void
+left_run(struct post_item *item)
+{
+	struct left *left = (struct left *)item;
+
+	left->text[strlen(left->text)] = left->letter;
+	if (left->leaves)
+		loop_later(left->loop, &left->leaves->item);
+}
+
+static void
+post_and_leave(struct post_item *item)
+{
+	struct left *left = (struct left *)item;
+
+	loop_later(left->loop, &left->leaves->item);
+	left->text[strlen(left->text)] = left->letter;
+}
+
+static void
+stop_fire(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void
+test_left_for_later(void **state)
+{
+	struct loop *loop;
+	struct loop_timer *stop;
+	char text[8] = "";
+	struct left d = { .item.run = left_run, .letter = 'd', .text = text };
+	struct left c = { .item.run = left_run, .leaves = &d, .letter = 'c', .text = text };
+	struct left a = { .item.run = post_and_leave, .leaves = &c, .letter = 'a', .text = text };
+	struct left b = { .item.run = left_run, .letter = 'b', .text = text };
+
+	(void)state;
+	assert_int_equal(loop_new(&loop), 0);
+	a.loop = b.loop = c.loop = d.loop = loop;
+	post(loop_poster(loop), &a.item);
+	post(loop_poster(loop), &b.item);
+	stop = loop_timer_new(loop, stop_fire, loop);
+	loop_timer_arm(stop, 1);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(text, "abcd");
+	memset(text, 0, sizeof(text));
+	post(loop_poster(loop), &a.item);
+	loop_drain(loop);
+	assert_string_equal(text, "acd");
+	loop_timer_free(stop);
+	loop_free(loop);
+}
+
 int
 main(void)
 {
@@ -280,6 +342,7 @@ main(void)
 		cmocka_unit_test(test_posts_keep_their_order),
 		cmocka_unit_test(test_unposted_items_do_not_run),
 		cmocka_unit_test(test_stop_before_run),
+		cmocka_unit_test(test_left_for_later),
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_deadline_moves),

@@ -349,6 +349,24 @@ any_allocation_may_fail(void **state)
 	buffer_fini(&frame);
 }
 
+/* In the steady state the door allocates nothing: not for a message, not for its answer. A frame spread over reads may. */
+static void
+messages_take_no_memory_of_the_system(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 20; round++) {
+		if (round == 1)
+			failmalloc_at(1);
+		submitted_count = 0;
+		fake_link_text(&link_, MESSAGE("A") MESSAGE("B") MESSAGE("C"));
+		assert_int_equal(submitted_count, 3);
+		for (size_t i = 0; i < 3; i++)
+			verdict(i, ANSWER_ACCEPT, 1000 + 3 * round + i, NULL); /* of equal length */
+		assert_non_null(strstr(fake_link_sent(&link_), "MSA|AA|C"));
+	}
+	assert_true(failmalloc_off()); /* it was never asked for */
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int
@@ -373,6 +391,7 @@ main(void)
 		T(any_split_gives_the_same),
 		T(a_peer_that_may_not_send_is_refused),
 		T(any_allocation_may_fail),
+		T(messages_take_no_memory_of_the_system),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
