@@ -13,9 +13,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
-#include "broker/doors/mllp_answer.h"
 #include "broker/doors/mllp_link.h"
-#include "broker/net/presence.h"
 
 #define REST_MAX      ((size_t)1 << 20) /* a link gives one read at a time: this is never reached */
 #define TICK_MS	      1000u
@@ -65,9 +63,8 @@ connection_free(struct mllp_connection *c)
 	door_check_idle(door);
 }
 
-/* ${c} may be gone afterwards. */
-static void
-unpin(struct mllp_connection *c)
+void
+mllp_connection_unpin(struct mllp_connection *c)
 {
 	if (--c->pins == 0 && !c->link && !c->first)
 		connection_free(c);
@@ -193,9 +190,8 @@ hold_back(struct mllp_connection *c, bool pause)
 		link_resume(c->link);
 }
 
-/* After anything happened: close, or read what was held back, then set the deadlines. ${c} is pinned. */
-static void
-settle(struct mllp_connection *c)
+void
+mllp_connection_settle(struct mllp_connection *c)
 {
 	struct span input;
 
@@ -238,8 +234,8 @@ fired(void *arg)
 		mllp_end_frame(c, MLLP_END_SLOW);
 		mllp_connection_finish(c);
 	}
-	settle(c);
-	unpin(c);
+	mllp_connection_settle(c);
+	mllp_connection_unpin(c);
 }
 
 static void
@@ -250,8 +246,8 @@ slot_granted(struct slot_waiter *waiter)
 
 	c->large = true;
 	c->pins++;
-	settle(c);
-	unpin(c);
+	mllp_connection_settle(c);
+	mllp_connection_unpin(c);
 }
 
 static void
@@ -261,99 +257,8 @@ memory_granted(struct budget_seat *seat)
 	    (struct mllp_connection *)((char *)seat - offsetof(struct mllp_connection, seat));
 
 	c->pins++;
-	settle(c);
-	unpin(c);
-}
-
-/*
- * Answers
- */
-static void
-log_answered(const struct mllp_connection *c, const struct mllp_slot *slot, uint64_t now_us)
-{
-	struct log_line line;
-
-	log_begin(&line, EVENT_ANSWERED);
-	if (slot->seq)
-		log_u64(&line, "id", slot->seq);
-	log_u64(&line, "link", c->link_id);
-	log_text(&line, "peer", c->peer->config->name);
-	log_text(&line, "code", mllp_answer_code(slot->verdict));
-	log_u64(&line, "us", now_us - slot->received_us);
-	log_commit(&line);
-}
-
-/* Send the answer of the oldest slot. False: not now. */
-static bool
-send_answer(struct mllp_connection *c, uint64_t now_us)
-{
-	const struct mllp_slot *slot = c->first;
-
-	if (!c->link || slot->verdict == ANSWER_NONE)
-		return true;
-	if (!buffer_failed(&slot->answer)) {
-		int error = link_send(c->link, buffer_span(&slot->answer));
-
-		c->stuck = error == -ENOBUFS;
-		if (c->stuck)
-			return false; /* drained will come */
-		if (error == 0) {
-			log_answered(c, slot, now_us);
-			return true;
-		}
-	}
-	mllp_out_of_memory(c);
-	return true;
-}
-
-void
-mllp_connection_go_on(struct mllp_connection *c)
-{
-	uint64_t now_us = clock_mono_us();
-
-	c->pins++;
-	if (c->heard)
-		presence_heard(c->door->context.presence, c->peer);
-	c->heard = false;
-	while (c->first && c->first->answered && send_answer(c, now_us))
-		mllp_slot_pop(c);
-	if (c->link)
-		link_push(c->link);
-	settle(c);
-	unpin(c);
-}
-
-/* All that were decided in this turn of the loop. The door ends with the last of them, if it is dying. */
-static void
-due_run(struct post_item *item)
-{
-	struct mllp_door *door = (struct mllp_door *)((char *)item - offsetof(struct mllp_door, due_item));
-	struct mllp_connection *c = door->due, *next;
-
-	door->due = NULL;
-	for (; c; c = next) {
-		next = c->next_due;
-		c->due = false;
-		mllp_connection_go_on(c);
-		unpin(c);
-	}
-}
-
-void
-mllp_connection_due(struct mllp_connection *c)
-{
-	struct mllp_door *door = c->door;
-
-	if (c->due)
-		return;
-	c->due = true;
-	c->pins++;
-	c->next_due = door->due;
-	door->due = c;
-	if (!c->next_due) {
-		door->due_item.run = due_run;
-		loop_later(door->context.loop, &door->due_item);
-	}
+	mllp_connection_settle(c);
+	mllp_connection_unpin(c);
 }
 
 /*
@@ -433,7 +338,7 @@ input(void *arg, struct span bytes)
 	c->pins++;
 	if (c->closing) {
 		c->drained += bytes.len; /* the rest of a read: nothing follows, reading is held back */
-		unpin(c);
+		mllp_connection_unpin(c);
 		return;
 	}
 	if (c->rest.len == 0)
@@ -444,8 +349,8 @@ input(void *arg, struct span bytes)
 		buffer_append_span(&c->rest, bytes);
 	if (buffer_failed(&c->rest))
 		mllp_out_of_memory(c);
-	settle(c);
-	unpin(c);
+	mllp_connection_settle(c);
+	mllp_connection_unpin(c);
 }
 
 static void
@@ -455,8 +360,8 @@ input_ended(void *arg)
 
 	c->pins++;
 	c->ended = true;
-	settle(c);
-	unpin(c);
+	mllp_connection_settle(c);
+	mllp_connection_unpin(c);
 }
 
 static void
@@ -487,8 +392,8 @@ deadline(void *arg)
 	} else {
 		c->closing = true;
 	}
-	settle(c);
-	unpin(c);
+	mllp_connection_settle(c);
+	mllp_connection_unpin(c);
 }
 
 /*
@@ -531,7 +436,7 @@ closed(void *arg, enum link_end end)
 	budget_guest_ends(&c->seat);
 	loop_timer_free(c->tick);
 	c->tick = NULL;
-	unpin(c);
+	mllp_connection_unpin(c);
 }
 
 const struct link_handler mllp_handler = {
@@ -596,8 +501,8 @@ mllp_door_stop(struct mllp_door *door, void (*idle)(void *arg), void *arg)
 	while ((c = next_open(door))) {
 		c->closing = true;
 		c->pins++;
-		settle(c);
-		unpin(c);
+		mllp_connection_settle(c);
+		mllp_connection_unpin(c);
 	}
 }
 
@@ -621,8 +526,8 @@ mllp_door_reconfigure(struct mllp_door *door, const struct config *config)
 	while ((c = next_forbidden(door->first))) {
 		c->closing = true;
 		c->pins++;
-		settle(c);
-		unpin(c);
+		mllp_connection_settle(c);
+		mllp_connection_unpin(c);
 	}
 	for (c = door->first; c; c = c->next)
 		if (!c->closing && !mid_frame(c))

@@ -164,14 +164,22 @@ void mllp_out_of_memory(struct mllp_connection *c);
 /* Tell the budget what ${c} and its slots hold now: after each frame, and after each turn of answers. */
 void mllp_connection_account(struct mllp_connection *c);
 
-/* A slot of ${c} was decided: send what can be sent, read on. */
-void mllp_connection_go_on(struct mllp_connection *c);
+/* After anything happened: close, or read what was held back, then set the deadlines. ${c} is pinned. */
+void mllp_connection_settle(struct mllp_connection *c);
 
-/* The same, once for all that are decided in this turn of the loop. */
-void mllp_connection_due(struct mllp_connection *c);
+/* ${c} may be gone afterwards, and its door. */
+void mllp_connection_unpin(struct mllp_connection *c);
 
 /* Read nothing more; close when all is answered. ${c} lives at least until the caller's callback returns. */
 void mllp_connection_finish(struct mllp_connection *c);
 
 /* Charge the peer for a piece of junk of ${bytes}, a small one for what it costs; past its quota ${c} is finished. */
 void mllp_connection_charge(struct mllp_connection *c, uint64_t bytes);
+
+/* Below: mllp_send.c */
+
+/* A slot of ${c} was decided: send what can be sent, read on. */
+void mllp_connection_go_on(struct mllp_connection *c);
+
+/* The same, once for all that are decided in this turn of the loop. */
+void mllp_connection_due(struct mllp_connection *c);
