@@ -35,6 +35,14 @@ step() {
 	return "$status"
 }
 
+# told_step NAME COMMAND...: the same, and what it printed is shown: counts and figures.
+told_step() {
+	local status=0
+	step "$@" || status=$?
+	if [ -f "$results/$1.passed" ]; then sed 's/^/    /' "$results/$1.passed"; fi
+	return "$status"
+}
+
 # build_tree FOLDER MESON-OPTION...: configure (again from nothing when an old folder does not do) and compile.
 build_tree() {
 	local folder=$1

@@ -19,6 +19,8 @@ The promise that is checked, for a window of so many messages:
              need not have been written down when the sender was killed. A place in the window is given up behind the disk: with a window of 1
              nothing else arrives anywhere before that; with a larger one fewer than two windows, and a window for each connection since
   window     never more messages of a connection without an answer than the window
+  late       (with --late, where what is on its way may arrive behind the end of its connection) on a connection that is not the newest, as many
+             as the window may be doubles of anything; the answer that settles a message may have been said on any connection
   equal      never two messages of one control id without an answer on a connection
 
 Exit status: 0 the promise held, 1 it did not (one line per finding), 2 usage.
@@ -40,15 +42,16 @@ class Arrival:
 
 class Connection:
     def __init__(self):
-        self.arrivals, self.latest = [], -1
+        self.arrivals, self.latest, self.late = [], -1, 0
 
     def open(self):
         return [one for one in self.arrivals if not one.answered]
 
 
 class Checker:
-    def __init__(self, taken, window):
-        self.window, self.findings = window, []
+    def __init__(self, taken, window, late=False):
+        self.window, self.late, self.findings = window, late, []
+        self.newest = -1
         self.seqs, self.shas = {}, {}
         for line in taken:
             seq, sender, control, sha = line.rstrip("\n").split("\t")
@@ -63,6 +66,7 @@ class Checker:
 
     def arrive(self, number, key, sha):
         connection, seq = self.connections[number], self.seqs.get(key)
+        self.newest = max(self.newest, int(number))
         if seq is None:
             self.tell("unknown", key, "arrived, and was not to go there")
             return
@@ -87,6 +91,11 @@ class Checker:
         self.arrivals[key].append(arrival)
 
     def judge_double(self, key, number):
+        connection = self.connections[number]
+        if self.late and number != self.newest and not any(one.connection == number for one in self.arrivals[key]):
+            connection.late += 1
+            if connection.late <= self.window:
+                return
         before = self.arrivals[key][-1]
         if any(one.connection == number for one in self.arrivals[key]):
             self.tell("doubled", key, f"arrived twice on connection {number}")
@@ -108,13 +117,13 @@ class Checker:
         for key, seq in self.seqs.items():
             if not self.arrivals[key]:
                 self.tell("lost", key, f"({seq}) did not arrive")
-            elif self.arrivals[key][-1].settled_at is None:
+            elif all(one.settled_at is None for one in self.arrivals[key][0 if self.late else -1:]):
                 self.tell("lost", key, f"({seq}) was never settled by the receiver, and is not sent any more")
         return self.findings
 
 
-def check(taken, receipts, window):
-    checker = Checker(taken, window)
+def check(taken, receipts, window, late=False):
+    checker = Checker(taken, window, late)
     for line in receipts:
         what, number, *rest = line.rstrip("\n").split("\t")
         if what == "arrive":
@@ -127,12 +136,13 @@ def check(taken, receipts, window):
 
 
 def main(arguments):
-    if len(arguments) != 3 or not arguments[2].isdigit():
-        print(__doc__ + "\nusage: receipts.py TAKEN RECEIPTS WINDOW", file=sys.stderr)
+    late = arguments[3:] == ["--late"]
+    if len(arguments) != 3 + late or not arguments[2].isdigit():
+        print(__doc__ + "\nusage: receipts.py TAKEN RECEIPTS WINDOW [--late]", file=sys.stderr)
         return 2
     with open(arguments[0], encoding="ascii") as taken, open(arguments[1], encoding="ascii") as receipts:
         taken, lines = taken.readlines(), receipts.readlines()
-    findings = check(taken, lines, int(arguments[2]))
+    findings = check(taken, lines, int(arguments[2]), late)
     for finding in findings:
         print(finding)
     arrived = sum(line.startswith("arrive") for line in lines)

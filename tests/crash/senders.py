@@ -68,7 +68,12 @@ class Sender(threading.Thread):
         self.last = None  # the last message acknowledged AA
         self.ending = threading.Event()  # no new messages: get the rest acknowledged and end
         self.giving_up = threading.Event()  # end now, acknowledged or not
+        self.patience = 60  # for an answer, in seconds
         self.failure = None
+
+    def make(self):
+        """The message with number ``count``."""
+        return Message(*made(self.rng, self.name, self.count))
 
     def run(self):
         try:
@@ -104,7 +109,7 @@ class Sender(threading.Thread):
             if self.flying == len(self.held):
                 if self.ending.is_set():
                     break
-                self.held.append(Message(*made(self.rng, self.name, self.count)))
+                self.held.append(self.make())
                 self.count += 1
             message = self.held[self.flying]
             if not self.ending.is_set() and not self.allowance.take(len(message.content)):
@@ -116,7 +121,7 @@ class Sender(threading.Thread):
         if not self.flying:
             time.sleep(0.01)
             return
-        self.answered(client.receive(60))
+        self.answered(client.receive(self.patience))
 
     def answered(self, answer):
         code, control = (part.decode() for part in MSA.search(answer).groups())

@@ -77,3 +77,30 @@ def test_as_a_program(tmp_path):
     run = subprocess.run([sys.executable, program, tmp_path / "taken", tmp_path / "receipts", "1"], capture_output=True, text=True)
     assert run.returncode == 1 and run.stdout.count("lost") == 2
     assert subprocess.run([sys.executable, program], capture_output=True).returncode == 2
+
+
+def test_late_arrivals():
+    """What was on its way on a connection that is given up may still come, as much as the window holds; only where that was asked for."""
+    taken = [f"{n}\ta\tm{n}\t{n}\n" for n in range(1, 9)]
+    newer = [line for n in range(1, 9) for line in (f"arrive\t2\ta\tm{n}\t{n}\n", f"answer\t2\tm{n}\tAA\n")]
+    first = ["arrive\t1\ta\tm1\t1\n", "answer\t1\tm1\tAE\n"]
+    late = [line for n in (2, 3) for line in (f"arrive\t1\ta\tm{n}\t{n}\n", f"answer\t1\tm{n}\tAA\n")]
+    newer = newer[2:]
+    assert receipts.check(taken, first + newer + late[:2], 1, late=True) == []
+    assert receipts.check(taken, first + newer + late[:2], 1)[0].startswith("doubled")
+    assert receipts.check(taken, first + newer + late, 2, late=True) == []
+    assert receipts.check(taken, first + newer + late, 1, late=True)[0].startswith("doubled")
+    # Settled by what was said on the older connection, though it came again; and nothing else may be amiss.
+    again = first + newer[:-1] + ["arrive\t3\ta\tm8\t8\n", "answer\t3\tm8\tAA\n"]
+    twice = receipts.check(taken, again + ["arrive\t2\ta\tm8\t8\n"], 1, late=True)
+    assert "doubled: a m8 arrived twice on connection 2" in twice
+    assert receipts.check(taken, again + ["arrive\t1\ta\tm8\t8\n"], 1, late=True) == []
+    assert receipts.check(taken, again + ["arrive\t1\ta\tm8\t8\n"], 1)[-1].startswith("lost: a m8")
+    assert receipts.check(taken, first + newer[2:], 1, late=True)[0].startswith("lost: a m2")
+
+
+@pytest.mark.parametrize("sender", BROKEN, ids=lambda sender: sender.__name__)
+def test_a_checker_that_expects_late_arrivals_is_not_blind(sender):
+    for seed in SEEDS:
+        taken, lines, _ = broken_senders.run(sender, seed, 1)
+        assert any(finding.startswith(BROKEN[sender]) for finding in receipts.check(taken, lines, 1, late=True)), seed

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A broker to be killed: started without waiting for it, on ports that stay, its log read from where this start began."""
+import os
 import pathlib
 import subprocess
 import time
@@ -18,6 +19,8 @@ class Victim(Broker):
         self.admin_port = free_port()
         tls = {"certificate": str(self.server.pem), "key": str(self.server.key_file), "authorities": str(authority.pem)}
         self.file.write_text(configuration.render(self.folder, tls, self.admin_port))
+        self.environment = {}  # of the daemon, beside ours
+        self.under = []  # a command that runs it
         self.tail = 0  # where in the log file this start began
 
     def launch(self):
@@ -27,7 +30,8 @@ class Victim(Broker):
         self.stderr = self.folder / f"stderr.{self.starts}"
         self.launched = time.monotonic()
         with open(self.stderr, "wb") as stderr:
-            self.process = subprocess.Popen([self.binary, "-c", self.file], stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+            self.process = subprocess.Popen([*self.under, self.binary, "-c", self.file], stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+                                            env=dict(os.environ, **self.environment))
 
     def lines(self):
         """The log of this start."""
