@@ -172,3 +172,36 @@ decision_decode(struct span bytes, struct arena *arena, struct decision *decisio
 	}
 	return r == 0 ? 0 : DECISION_MALFORMED;
 }
+
+void
+decision_glance(struct span bytes, struct decision_glance *glance)
+{
+	struct span value;
+	uint64_t number;
+	uint16_t tag;
+
+	glance->outcome = 0;
+	glance->destination = glance->who = SPAN_EMPTY;
+	glance->to_count = 0;
+	while (tlv_next(&bytes, &tag, &value) == 1) {
+		switch ((enum tag)tag) {
+		case TAG_OUTCOME:
+			if (tlv_u64(value, &number))
+				glance->outcome = (enum outcome)number;
+			break;
+		case TAG_TO:
+			if (glance->to_count < DECISION_GLANCE_TO)
+				glance->to[glance->to_count] = value;
+			glance->to_count++;
+			break;
+		case TAG_DESTINATION:
+			glance->destination = value;
+			break;
+		case TAG_WHO:
+			glance->who = value;
+			break;
+		default:
+			break;
+		}
+	}
+}

@@ -56,3 +56,16 @@ enum {
 
 int decision_decode(struct span bytes, struct arena *arena, struct decision *decision)
     __attribute__((warn_unused_result));
+
+#define DECISION_GLANCE_TO 16
+
+/* What a follower of every record takes from a decision. */
+struct decision_glance {
+	enum outcome outcome;
+	struct span destination, who;
+	struct span to[DECISION_GLANCE_TO]; /* the first of them */
+	size_t to_count;		    /* in all */
+};
+
+/* The same as decision_decode would give, without the rest; nothing is allocated. */
+void decision_glance(struct span bytes, struct decision_glance *glance);

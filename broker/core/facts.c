@@ -233,3 +233,30 @@ facts_decode(struct span bytes, struct arena *arena, struct facts *facts)
 	}
 	return r == 0 ? 0 : FACTS_MALFORMED;
 }
+
+void
+facts_glance(struct span bytes, struct facts_glance *glance)
+{
+	struct span value;
+	uint16_t tag;
+
+	*glance = (struct facts_glance){ 0 };
+	while (tlv_next(&bytes, &tag, &value) == 1) {
+		switch ((enum tag)tag) {
+		case TAG_PEER:
+			glance->peer = value;
+			break;
+		case TAG_TYPE:
+			glance->type = value;
+			break;
+		case TAG_EVENT:
+			glance->event = value;
+			break;
+		case TAG_CONTROL_ID:
+			glance->control_id = value;
+			return;
+		default:
+			break;
+		}
+	}
+}

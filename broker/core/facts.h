@@ -81,3 +81,11 @@ enum {
 /* Spans of ${facts} point into ${bytes}; its lists into ${arena}. 0, FACTS_MALFORMED, -ENOMEM. */
 int facts_decode(struct span bytes, struct arena *arena, struct facts *facts)
     __attribute__((warn_unused_result));
+
+/* What a follower of every record takes from facts. */
+struct facts_glance {
+	struct span peer, type, event, control_id;
+};
+
+/* The same fields as facts_decode would give, without the rest: nothing is allocated, nothing behind MSH-10 is looked at. */
+void facts_glance(struct span bytes, struct facts_glance *glance);

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The projector: the thread that follows the journal into the trace's database, and the doors to it.
- *
- * Two locks, never held together but in the order read, state: ${read} guards the reading connection (and its being closed for a
- * rebuild), ${state} the few words that other threads ask for. The writing connection is the thread's alone.
+ * The trace's thread: it follows the journal, segment by segment, and makes each a part. What has a file that is whole is taken as it is;
+ * so a start reads no more of the journal than the segment that was written last, and a part that is lost or damaged is made anew alone.
  */
 #include "broker/views/trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,49 +18,15 @@
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
-#include "broker/store/segment.h"
-#include "broker/views/trace_read.h"
-#include "broker/views/trace_store.h"
-#include "codecs/digest.h"
+#include "broker/views/trace_private.h"
 
-#define BATCH_RECORDS  1024		   /* per transaction */
-#define RECORD_MEMORY  ((size_t)256 << 20) /* facts of one record, decoded; freed with it */
-#define WAIT_MS	       200		   /* how soon a stop or a rebuild is noticed */
-#define REMOVED_MAX    64		   /* removals seen before the rows are looked through */
+#define BATCH_RECORDS 1024 /* between two looks at what else is wanted */
+#define WAIT_MS	      200  /* how soon a stop or a rebuild is noticed */
+#define PACE_MS                                                                                              \
+	20 /* between two looks at a journal that grows, unless somebody waits: what comes alone costs a wake-up */
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS   30000
 #define NICE	       10
-
-struct trace {
-	struct journal *journal;
-	char *path;
-	char identity[33]; /* of the journal, so that a copied database is not believed */
-	pthread_t thread;
-
-	pthread_mutex_t state;
-	pthread_cond_t changed;
-	uint64_t seen;
-	bool well;
-	bool stop;
-	uint64_t rebuilds_asked, rebuilds_done; /* a rebuild is asked for by counting up */
-	uint64_t rebuilt_rows;
-	bool broken; /* a reader found the database damaged */
-
-	pthread_mutex_t read;
-	struct trace_reader reader;
-
-	/* The thread's own */
-	struct trace_store *store;
-	struct trace_position position; /* as committed in the database */
-	struct arena arena;
-	bool prune;		       /* the journal removed segments: rows may have to go */
-	uint32_t removed[REMOVED_MAX]; /* which */
-	size_t removed_count;
-	uint64_t rebuild;     /* the rebuild under way, 0: none */
-	uint64_t rebuild_end; /* it is done when this record has been seen */
-	bool anew;	      /* the same, of our own accord: the database was damaged, foreign or gone */
-	bool failure_told;
-};
 
 static bool
 stopping(struct trace *trace)
@@ -78,11 +40,13 @@ stopping(struct trace *trace)
 }
 
 static void
-publish(struct trace *trace, uint64_t seen, bool well)
+publish(struct trace *trace, bool well)
 {
-	uint64_t committed = journal_committed(trace->journal);
+	uint64_t committed = journal_committed(trace->journal), seen = trace->position;
 
 	pthread_mutex_lock(&trace->state);
+	if (trace->growing)
+		trace_part_publish(trace->growing);
 	trace->seen = seen;
 	trace->well = well;
 	pthread_cond_broadcast(&trace->changed);
@@ -91,8 +55,8 @@ publish(struct trace *trace, uint64_t seen, bool well)
 }
 
 /* A failure is logged once until the view works again, and tried again for ever. */
-static void
-tell_failure(struct trace *trace, int error)
+void
+trace_tell_failure(struct trace *trace, int error)
 {
 	struct log_line line;
 
@@ -105,157 +69,44 @@ tell_failure(struct trace *trace, int error)
 	log_commit(&line);
 }
 
-static void
-remove_database(struct trace *trace)
+static bool
+is_any(const struct trace_part *part, const void *arg)
 {
-	/* The reader must not go on with a file that is no longer there. */
-	pthread_mutex_lock(&trace->read);
-	trace_reader_close(&trace->reader);
-	trace_store_remove(trace->path);
-	pthread_mutex_unlock(&trace->read);
+	(void)part;
+	(void)arg;
+	return true;
 }
 
-/* Without being asked; what was seen is seen again. */
-static void
-make_anew(struct trace *trace)
+static bool
+is_broken(const struct trace_part *part, const void *arg)
 {
-	remove_database(trace);
-	trace->anew = true;
+	return part == arg || atomic_load(&part->broken);
+}
+
+/* Look at all segments again; those that have their parts cost nothing. */
+static void
+begin_again(struct trace *trace)
+{
+	journal_follower_leave(trace->follower);
+	trace->next = 0;
+	trace->position = 0;
+	trace->clean = false;
 	trace->rebuild_end = journal_committed(trace->journal);
-	trace->position = (struct trace_position){ 0 };
 }
 
-/* Whether the open database is still what lies on disk: readers open it by its name. */
-static int
-look_at_database(struct trace *trace)
+/* Something was damaged or is gone: what is broken is made anew, and nobody is told anything meanwhile that might lack it. */
+static void
+mend(struct trace *trace, int error)
 {
-	bool broken;
-
+	trace_tell_failure(trace, error);
+	trace->anew = true;
 	pthread_mutex_lock(&trace->state);
-	broken = trace->broken;
-	trace->broken = false;
+	trace->seen = 0;
+	trace->mending = true;
 	pthread_mutex_unlock(&trace->state);
-	if (broken)
-		return -EUCLEAN;
-	return access(trace->path, F_OK) == 0 ? 0 : -errno;
-}
-
-static void
-close_store(struct trace *trace)
-{
-	if (trace->store)
-		trace_store_rollback(trace->store);
-	trace_store_close(trace->store);
-	trace->store = NULL;
-}
-
-/* Open the database; one that is damaged, foreign, or ahead of the journal is made anew. */
-static int
-open_store(struct trace *trace)
-{
-	for (int attempt = 0;; attempt++) {
-		int r = trace_store_open(&trace->store, trace->path, trace->identity, &trace->position);
-
-		if (!r && trace->position.seen <= journal_committed(trace->journal)) {
-			trace->prune = true; /* a removal may have been seen just before the last stop */
-			publish(trace, trace->position.seen, true);
-			return 0;
-		}
-		if (!r)
-			close_store(trace);
-		else if (r != TRACE_FOREIGN && r != -EUCLEAN)
-			return r;
-		if (attempt)
-			return r ? -EIO : -ESTALE;
-		if (r == -EUCLEAN)
-			tell_failure(trace, r);
-		make_anew(trace);
-	}
-}
-
-/* A removal is recorded before the segment goes: what lies there is as good as gone. */
-static void
-note_removal(struct trace *trace, const struct record *record)
-{
-	struct segment_removal removal;
-
-	if (record->head.type != RECORD_REMOVED)
-		return;
-	trace->prune = true;
-	if (trace->removed_count < REMOVED_MAX && segment_removal_decode(record->facts, &removal))
-		trace->removed[trace->removed_count++] = removal.number;
-}
-
-/* Records into the open transaction until the batch is full or the journal ends. 0, JOURNAL_END, -errno. */
-static int
-fill_batch(struct trace *trace, struct trace_position *position)
-{
-	for (unsigned n = 0; n < BATCH_RECORDS && trace->removed_count < REMOVED_MAX; n++) {
-		uint64_t committed = journal_committed(trace->journal);
-		struct record record;
-		int r;
-
-		arena_reset(&trace->arena);
-		r = journal_next(trace->journal, &position->cursor, &trace->arena, &record);
-		if (r == JOURNAL_END && position->seen < committed)
-			position->seen = committed; /* what is damaged is passed over */
-		if (r)
-			return r;
-		note_removal(trace, &record);
-		if ((r = trace_store_put(trace->store, &record, &trace->arena)) != 0)
-			return r;
-		if (position->seen < record.head.seq)
-			position->seen = record.head.seq;
-	}
-	return 0;
-}
-
-/* One transaction. 0: there may be more; JOURNAL_END: all seen; -errno. */
-static int
-project(struct trace *trace)
-{
-	struct trace_position position = trace->position;
-	bool pruned = false;
-	int end, r;
-
-	if ((r = trace_store_begin(trace->store)) != 0)
-		return r;
-	end = fill_batch(trace, &position);
-	if (end < 0)
-		return end;
-	if (trace->prune && (end == JOURNAL_END || trace->removed_count == REMOVED_MAX)) {
-		r = trace_store_prune(trace->store, trace->journal, trace->removed, trace->removed_count);
-		if (r)
-			return r;
-		pruned = true;
-	}
-	if ((r = trace_store_commit(trace->store, &position)) != 0)
-		return r;
-	trace->position = position;
-	if (pruned) {
-		trace->prune = false;
-		trace->removed_count = 0;
-	}
-	/* Who waits for a record of a removal wants the rows gone too. */
-	if (!trace->prune)
-		publish(trace, position.seen, true);
-	return end;
-}
-
-/* Nap that a stop or a new rebuild ends. */
-static void
-nap(struct trace *trace, unsigned ms)
-{
-	struct timespec until = clock_after_ms(ms);
-	uint64_t known = trace->rebuild;
-
-	pthread_mutex_lock(&trace->state);
-	if (!known)
-		known = trace->rebuilds_done;
-	while (!trace->stop && trace->rebuilds_asked == known)
-		if (pthread_cond_timedwait(&trace->changed, &trace->state, &until))
-			break;
-	pthread_mutex_unlock(&trace->state);
+	trace_parts_drop(trace, is_broken, trace->growing);
+	begin_again(trace);
+	publish(trace, true);
 }
 
 static void
@@ -265,34 +116,34 @@ begin_rebuild(struct trace *trace)
 
 	pthread_mutex_lock(&trace->state);
 	asked = trace->rebuilds_asked;
-	if (asked != trace->rebuilds_done && asked != trace->rebuild)
+	if (asked != trace->rebuilds_done && asked != trace->rebuild) {
 		trace->seen = 0;
-	else
+		trace->mending = true;
+	} else {
 		asked = 0;
+	}
 	pthread_mutex_unlock(&trace->state);
 	if (!asked)
 		return;
-	close_store(trace);
-	remove_database(trace);
+	trace_parts_drop(trace, is_any, NULL);
 	trace->rebuild = asked;
-	trace->rebuild_end = journal_committed(trace->journal);
+	begin_again(trace);
 }
 
-static int
+static void
 end_rebuild(struct trace *trace)
 {
 	struct log_line line;
 	uint64_t rows;
-	int r;
 
-	if (!(trace->rebuild || trace->anew) || trace->position.seen < trace->rebuild_end || trace->prune)
-		return 0;
-	if ((r = trace_store_rows(trace->store, &rows)) != 0)
-		return r;
+	if (!(trace->rebuild || trace->anew) || trace->position < trace->rebuild_end)
+		return;
+	rows = trace_parts_rows(trace);
 	pthread_mutex_lock(&trace->state);
 	if (trace->rebuild)
 		trace->rebuilds_done = trace->rebuild;
 	trace->rebuilt_rows = rows;
+	trace->mending = false;
 	pthread_cond_broadcast(&trace->changed);
 	pthread_mutex_unlock(&trace->state);
 	trace->rebuild = 0;
@@ -301,7 +152,63 @@ end_rebuild(struct trace *trace)
 	log_text(&line, "view", "trace");
 	log_u64(&line, "rows", rows);
 	log_commit(&line);
-	return 0;
+}
+
+/* One step. 0: there may be more; JOURNAL_END: all seen; -errno. */
+static int
+step(struct trace *trace)
+{
+	uint64_t committed = journal_committed(trace->journal);
+	int r = trace_follow(trace);
+
+	if (r < 0)
+		return r;
+	if (r == JOURNAL_END && trace->position < committed)
+		trace->position = committed; /* what is damaged is passed over */
+	publish(trace, true);
+	return r;
+}
+
+/* Nap that a stop, a new rebuild or (when ${eager}) somebody who waits ends. */
+static void
+nap(struct trace *trace, unsigned ms, bool eager)
+{
+	struct timespec until = clock_after_ms(ms);
+	uint64_t known = trace->rebuild;
+
+	pthread_mutex_lock(&trace->state);
+	if (!known)
+		known = trace->rebuilds_done;
+	while (
+	    !trace->stop && trace->rebuilds_asked == known && !(eager && (trace->waiting || trace->broken)))
+		if (pthread_cond_timedwait(&trace->changed, &trace->state, &until))
+			break;
+	pthread_mutex_unlock(&trace->state);
+}
+
+static struct journal_cursor
+place(const struct trace *trace)
+{
+	return trace->growing ? journal_follower_place(trace->follower)
+			      : (struct journal_cursor){ trace->next, 0 };
+}
+
+/* All is seen: wait for more. */
+static void
+rest(struct trace *trace)
+{
+	struct journal_cursor cursor = place(trace);
+
+	if (!trace->clean) {
+		trace_parts_clean(trace);
+		trace->clean = true;
+	}
+	if (!trace_parts_look(trace)) {
+		mend(trace, -ENOENT);
+		return;
+	}
+	if (journal_wait(trace->journal, &cursor, WAIT_MS))
+		nap(trace, PACE_MS, true);
 }
 
 /* Views give way: an acknowledgement never waits for them. */
@@ -314,6 +221,18 @@ lower_priority(void)
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
+static bool
+take_broken(struct trace *trace)
+{
+	bool broken;
+
+	pthread_mutex_lock(&trace->state);
+	broken = trace->broken;
+	trace->broken = false;
+	pthread_mutex_unlock(&trace->state);
+	return broken;
+}
+
 static void *
 follow(void *arg)
 {
@@ -322,58 +241,43 @@ follow(void *arg)
 
 	lower_priority();
 	while (!stopping(trace)) {
-		int r = 0;
+		int r;
 
 		begin_rebuild(trace);
-		if (trace->store)
-			r = look_at_database(trace);
-		else
-			r = open_store(trace);
-		if (!r)
-			r = project(trace);
-		if (r >= 0 && end_rebuild(trace) < 0)
-			r = -EIO;
+		if (take_broken(trace))
+			mend(trace, -EUCLEAN);
+		r = step(trace);
 		if (r < 0) {
-			tell_failure(trace, r);
-			close_store(trace);
-			if (r == -EUCLEAN || r == -ENOENT)
-				make_anew(trace);
-			publish(trace, trace->position.seen, false);
-			nap(trace, retry_ms);
+			trace_tell_failure(trace, r);
+			publish(trace, false);
+			nap(trace, retry_ms, false);
 			retry_ms = retry_ms * 2 < RETRY_MAX_MS ? retry_ms * 2 : RETRY_MAX_MS;
 			continue;
 		}
-		trace->failure_told = false;
+		end_rebuild(trace);
 		retry_ms = RETRY_FIRST_MS;
-		if (r == JOURNAL_END)
-			(void)journal_wait(trace->journal, &trace->position.cursor, WAIT_MS);
+		if (r == JOURNAL_END) {
+			trace->failure_told = false;
+			rest(trace);
+		}
 	}
-	close_store(trace);
+	journal_follower_free(trace->follower);
 	return NULL;
 }
 
-/* Which journal this is: a digest of its secret, which itself goes nowhere. */
+/*
+ * The doors to it.
+ */
 static int
-identify(struct trace *trace)
+make_directory(struct trace *trace, const char *state)
 {
-	uint8_t digest[DIGEST_SHA256_LEN];
-	int r = digest_sha256(span_make(journal_secret(trace->journal), 16), digest);
-
-	if (!r)
-		digest_hex(span_make(digest, 16), trace->identity);
-	return r;
-}
-
-static int
-make_path(struct trace *trace, const char *state)
-{
-	char directory[4096];
-
-	if ((size_t)snprintf(directory, sizeof(directory), "%s/views", state) >= sizeof(directory))
+	if (asprintf(&trace->directory, "%s/views", state) < 0) {
+		trace->directory = NULL;
+		return -ENOMEM;
+	}
+	if (strlen(trace->directory) > TRACE_PATH_MAX - 64)
 		return -ENAMETOOLONG;
-	if (mkdir(directory, 0700) != 0 && errno != EEXIST)
-		return -errno;
-	return asprintf(&trace->path, "%s/trace.db", directory) < 0 ? -ENOMEM : 0;
+	return mkdir(trace->directory, 0700) != 0 && errno != EEXIST ? -errno : 0;
 }
 
 static int
@@ -394,6 +298,20 @@ init_locks(struct trace *trace)
 	return 0;
 }
 
+static void
+fini(struct trace *trace)
+{
+	for (size_t i = 0; i < trace->part_count; i++)
+		trace_part_unref(trace->parts[i]);
+	free(trace->parts);
+	free(trace->gone);
+	pthread_cond_destroy(&trace->changed);
+	pthread_mutex_destroy(&trace->state);
+	pthread_mutex_destroy(&trace->read);
+	free(trace->directory);
+	free(trace);
+}
+
 int
 trace_open(struct trace **tracep, const char *state, struct journal *journal)
 {
@@ -404,23 +322,20 @@ trace_open(struct trace **tracep, const char *state, struct journal *journal)
 		return -ENOMEM;
 	trace->journal = journal;
 	trace->well = true;
-	arena_init(&trace->arena, RECORD_MEMORY);
 	if ((r = init_locks(trace)) != 0) {
 		free(trace);
 		return r;
 	}
-	if ((r = make_path(trace, state)) != 0 || (r = identify(trace)) != 0)
+	if ((r = make_directory(trace, state)) != 0 ||
+	    (r = journal_follower_new(&trace->follower, journal)) != 0)
 		goto fail;
 	if ((r = -pthread_create(&trace->thread, NULL, follow, trace)) != 0)
 		goto fail;
 	*tracep = trace;
 	return 0;
 fail:
-	pthread_cond_destroy(&trace->changed);
-	pthread_mutex_destroy(&trace->state);
-	pthread_mutex_destroy(&trace->read);
-	free(trace->path);
-	free(trace);
+	journal_follower_free(trace->follower);
+	fini(trace);
 	return r;
 }
 
@@ -434,13 +349,7 @@ trace_close(struct trace *trace)
 	pthread_cond_broadcast(&trace->changed);
 	pthread_mutex_unlock(&trace->state);
 	pthread_join(trace->thread, NULL);
-	trace_reader_close(&trace->reader);
-	arena_fini(&trace->arena);
-	pthread_cond_destroy(&trace->changed);
-	pthread_mutex_destroy(&trace->state);
-	pthread_mutex_destroy(&trace->read);
-	free(trace->path);
-	free(trace);
+	fini(trace);
 }
 
 bool
@@ -450,9 +359,13 @@ trace_wait(struct trace *trace, uint64_t seq, unsigned ms)
 	bool seen;
 
 	pthread_mutex_lock(&trace->state);
+	trace->waiting++;
+	if (trace->seen < seq)
+		pthread_cond_broadcast(&trace->changed);
 	while (trace->seen < seq && !trace->stop)
 		if (pthread_cond_timedwait(&trace->changed, &trace->state, &until))
 			break;
+	trace->waiting--;
 	seen = trace->seen >= seq;
 	pthread_mutex_unlock(&trace->state);
 	return seen;
@@ -486,27 +399,6 @@ trace_well(struct trace *trace)
 	well = trace->well;
 	pthread_mutex_unlock(&trace->state);
 	return well;
-}
-
-int
-trace_lock_reader(struct trace *trace, struct trace_reader **readerp)
-{
-	pthread_mutex_lock(&trace->read);
-	*readerp = &trace->reader;
-	return trace_reader_open(&trace->reader, trace->path);
-}
-
-void
-trace_unlock_reader(struct trace *trace, int result)
-{
-	if (result < 0)
-		trace_reader_close(&trace->reader); /* it may be what is wrong */
-	pthread_mutex_unlock(&trace->read);
-	if (result != -EUCLEAN)
-		return;
-	pthread_mutex_lock(&trace->state);
-	trace->broken = true; /* the thread makes it anew */
-	pthread_mutex_unlock(&trace->state);
 }
 
 uint64_t

@@ -3,197 +3,202 @@
  * What a replay asks of the trace: messages of a span of time in the order of the journal, dead letters, and what is known already of a
  * message at a destination.
  *
- * Sequences and times ascend together, so a time is found by halving; a span is read in windows of sequences, so that an answer that
- * runs out of time says from where to go on.
+ * Sequences and times ascend together, so parts before the span are left out; an answer that runs out of time says from where to go on.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include <sqlite3.h>
+#include "broker/core/decision.h"
+#include "broker/views/trace_few.h"
+#include "broker/views/trace_view.h"
 
-#include "broker/base/clock.h"
-#include "broker/store/journal.h"
-#include "broker/views/trace_read.h"
-#include "broker/views/trace_store.h"
+struct picking {
+	const struct trace_span *span;
+	const char *peer, *type, *destination;
+	struct trace_view *view;
+	struct arena trial;
+};
 
-#define WINDOW ((uint64_t)20000) /* sequences looked at between two looks at the clock: ~20 ms */
+static bool
+reaches_span(const void *arg, const struct trace_brief *brief)
+{
+	const struct picking *picking = arg;
 
-/* The first message at or behind ${seq}: its sequence and time, *${seqp} 0 when there is none. */
+	return brief->last_us >= picking->span->since_us;
+}
+
+/* 1, 0, -errno. */
 static int
-probe(sqlite3_stmt *s, uint64_t seq, uint64_t *seqp, uint64_t *time_us)
+row_may_be(const struct picking *picking, const struct trace_seen *seen, const struct trace_row *row)
 {
-	int rc;
-
-	*seqp = 0;
-	sqlite3_bind_int64(s, 1, (int64_t)seq);
-	if ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-		*seqp = (uint64_t)sqlite3_column_int64(s, 0);
-		*time_us = (uint64_t)sqlite3_column_int64(s, 1);
-	}
-	sqlite3_reset(s);
-	return trace_errno(rc);
-}
-
-/* The least sequence whose messages, and all behind it, have a time of at least ${time_us}; ${last} + 1: none up to there. */
-static int
-find_time(struct trace_reader *reader, uint64_t time_us, uint64_t last, uint64_t *seqp)
-{
-	uint64_t low = 1, high = last + 1;
-	sqlite3_stmt *s = NULL;
-	int r = trace_reader_prepare(
-	    reader, "SELECT seq, time FROM message WHERE seq >= ? ORDER BY seq LIMIT 1", &s);
-
-	while (!r && low < high) {
-		uint64_t middle = low + (high - low) / 2, seq, then;
-
-		if ((r = probe(s, middle, &seq, &then)) != 0)
-			break;
-		if (!seq || then >= time_us)
-			high = middle;
-		else
-			low = seq + 1;
-	}
-	sqlite3_finalize(s);
-	*seqp = low;
-	return r;
-}
-
-static void
-bind_span(sqlite3_stmt *s, const struct trace_span *span)
-{
-	const char *type = span->msg_type ? span->msg_type : "", *caret = strchr(type, '^');
-
-	trace_bind_text(s, 3, span->peer);
-	sqlite3_bind_text(s, 4, type, caret ? (int)(caret - type) : -1, SQLITE_TRANSIENT);
-	trace_bind_text(s, 5, caret ? caret + 1 : "");
-	trace_bind_text(s, 6, span->destination);
-}
-
-/* Messages of ${span} behind *${atp}, up to and with ${end}; *${atp}: how far they have been looked at. */
-static int
-scan(struct trace_reader *reader, const struct trace_span *span, uint64_t *atp, uint64_t end,
-    struct arena *arena, struct trace_message *messages, size_t max, size_t *countp)
-{
-	sqlite3_stmt *s = NULL;
-	uint64_t began_us = clock_mono_us();
-	int r = trace_reader_prepare(reader,
-		"SELECT " TRACE_MESSAGE_COLUMNS " FROM message WHERE seq > ?1 AND seq <= ?2 AND type = 1"
-		" AND origin = 0 AND (?3 = '' OR peer = ?3) AND (?4 = '' OR msg_type = ?4)"
-		" AND (?5 = '' OR msg_event = ?5)"
-		" AND (?6 = '' OR instr(',' || destinations || ',', ',' || ?6 || ',') > 0)"
-		" ORDER BY seq LIMIT ?7",
-		&s),
-	    rc = SQLITE_DONE;
-
-	while (!r && *atp < end && *countp < max && clock_mono_us() - began_us < TRACE_READ_MS * 500u) {
-		uint64_t to = end - *atp > WINDOW ? *atp + WINDOW : end;
-
-		bind_span(s, span);
-		sqlite3_bind_int64(s, 1, (int64_t)*atp);
-		sqlite3_bind_int64(s, 2, (int64_t)to);
-		sqlite3_bind_int64(s, 7, (int64_t)(max - *countp));
-		while (!r && *countp < max && (rc = sqlite3_step(s)) == SQLITE_ROW)
-			r = trace_message_read(s, arena, &messages[(*countp)++]);
-		if (!r && *countp < max)
-			r = trace_errno(rc);
-		sqlite3_reset(s);
-		*atp = *countp < max ? to : messages[max - 1].seq;
-	}
-	sqlite3_finalize(s);
-	return r;
-}
-
-int
-trace_reader_pick(struct trace_reader *reader, const struct trace_span *span, struct arena *arena,
-    struct trace_message *messages, size_t max, size_t *countp, uint64_t *nextp)
-{
-	uint64_t at, end = span->last;
+	const char *peer;
 	int r;
 
-	*countp = 0;
-	if ((r = find_time(reader, span->since_us, end, &at)) != 0)
+	if (row->type != RECORD_ACCEPTED || row->ref || row->time_us < picking->span->since_us)
+		return 0;
+	if ((r = trace_view_load(picking->view, seen)) != 0)
 		return r;
-	if (span->until_us) {
-		if ((r = find_time(reader, span->until_us, end, &end)) != 0)
-			return r;
-		end--;
-	}
-	at--;
-	if (at < span->after)
-		at = span->after;
-	r = scan(reader, span, &at, end, arena, messages, max, countp);
-	*nextp = !r && at < end ? at : 0; /* may be ${span}'s own */
-	return r;
+	peer = trace_names_text(&seen->part->names, row->peer);
+	if ((picking->peer[0] && peer && strcmp(peer, picking->peer) != 0) ||
+	    !trace_kind_is(trace_names_text(&seen->part->kinds, row->kind), picking->type))
+		return 0;
+	return picking->destination[0] ? trace_row_at(picking->view, seen, row, picking->destination) : 1;
 }
 
-int
-trace_reader_dead(struct trace_reader *reader, const char *destination, uint64_t after, uint64_t last,
-    struct arena *arena, struct trace_hop *hops, size_t max, size_t *countp)
+/* The record has the word. 1, 0, -errno. */
+static int
+is_picked(struct picking *picking, uint64_t seq)
 {
-	sqlite3_stmt *s = NULL;
-	int r = trace_reader_prepare(reader,
-		"SELECT " TRACE_HOP_COLUMNS " FROM hop AS dead WHERE destination = ?1 AND outcome > 1"
-		" AND ref > ?2 AND record <= ?3 AND NOT EXISTS (SELECT 1 FROM hop AS again"
-		"  WHERE again.ref = coalesce((SELECT nullif(origin, 0) FROM message WHERE seq = dead.ref), "
-		"dead.ref)"
-		"  AND again.type = 1 AND (?1 = '(parked)' OR (again.record > dead.record"
-		"  AND instr(',' || again.destination || ',', ',' || ?1 || ',') > 0)))"
-		" ORDER BY ref LIMIT ?4",
-		&s),
-	    rc = SQLITE_DONE;
+	struct trace_message m;
+	int r;
+
+	arena_reset(&picking->trial);
+	r = trace_read_message(picking->view, seq, &picking->trial, &m);
+	if (r)
+		return r == TRACE_ABSENT ? 0 : r;
+	return (!picking->peer[0] || strcmp(m.peer, picking->peer) == 0) &&
+	       trace_type_is(&m, picking->type) &&
+	       (!picking->destination[0] || trace_names_has(m.destinations, picking->destination));
+}
+
+static int
+pick(struct picking *picking, struct arena *arena, struct trace_message *messages, size_t max, size_t *countp,
+    uint64_t *nextp)
+{
+	const struct trace_span *span = picking->span;
+	const struct trace_seen *seen;
+	struct trace_scan *scan;
+	struct trace_row row;
+	unsigned looked = 0;
+	int r = trace_scan_new(&scan, picking->view, false, span->after, reaches_span, picking);
+
+	while (!r && (r = trace_scan_next(scan, &seen, &row)) == 0) {
+		int wanted;
+
+		if (row.seq > span->last || (span->until_us && row.time_us >= span->until_us))
+			break;
+		wanted = row_may_be(picking, seen, &row);
+		if (wanted > 0)
+			wanted = is_picked(picking, row.seq);
+		if (wanted > 0) {
+			r = trace_read_message(picking->view, row.seq, arena, &messages[*countp]);
+			*countp += r == 0;
+			r = r == TRACE_ABSENT ? 0 : r;
+		}
+		r = wanted < 0 ? wanted : r;
+		if (!r && (*countp == max || (++looked % 1024 == 0 && trace_view_late(picking->view, 2)))) {
+			*nextp = row.seq < span->last ? row.seq : 0;
+			break;
+		}
+	}
+	trace_scan_free(scan);
+	return r == TRACE_END ? 0 : r;
+}
+
+int
+trace_pick(struct trace *trace, const struct trace_span *span, struct arena *arena,
+    struct trace_message *messages, size_t max, size_t *countp, uint64_t *nextp)
+{
+	struct trace_view view;
+	const struct trace_span asked = *span; /* ${nextp} may be its own */
+	struct picking picking = { .span = &asked,
+		.peer = span->peer ? span->peer : "",
+		.type = span->msg_type ? span->msg_type : "",
+		.destination = span->destination ? span->destination : "",
+		.view = &view };
+	int r = trace_view_open(trace, true, &view);
 
 	*countp = 0;
-	if (r)
+	*nextp = 0;
+	arena_init(&picking.trial, TRACE_RECORD_MEMORY);
+	if (!r)
+		r = pick(&picking, arena, messages, max, countp, nextp);
+	arena_fini(&picking.trial);
+	trace_view_close(trace, &view, r);
+	return r;
+}
+
+/*
+ * What is known of a message at a destination.
+ */
+struct past {
+	struct trace_view *view;
+	const char *destination;
+	struct trace_few replays;      /* all of them, newest first */
+	uint64_t replay, acknowledged; /* the newest there */
+};
+
+static int
+look_at_replay(void *arg, const struct trace_seen *seen, const struct trace_row *row)
+{
+	struct past *past = arg;
+	int there;
+
+	if (row->type != RECORD_ACCEPTED)
+		return 0;
+	trace_few_add(&past->replays, UINT64_MAX - row->seq, 0);
+	if (row->seq <= past->replay)
+		return 0;
+	there = trace_row_at(past->view, seen, row, past->destination);
+	if (there > 0)
+		past->replay = row->seq;
+	return there < 0 ? there : 0;
+}
+
+static int
+look_at_outcome(void *arg, const struct trace_seen *seen, const struct trace_row *row)
+{
+	struct past *past = arg;
+	int there;
+
+	if (trace_is_message(row->type) || row->outcome != OUTCOME_ACCEPTED || row->seq <= past->acknowledged)
+		return 0;
+	there = trace_row_at(past->view, seen, row, past->destination);
+	if (there > 0)
+		past->acknowledged = row->seq;
+	return there < 0 ? there : 0;
+}
+
+#define REPLAYS_MAX 1000 /* of one message that are looked through, the newest */
+
+static int
+find_past(struct trace_view *view, uint64_t origin, const char *destination, struct past *past)
+{
+	int r;
+
+	*past = (struct past){ .view = view, .destination = destination };
+	if ((r = trace_few_init(&past->replays, REPLAYS_MAX)) != 0)
 		return r;
-	trace_bind_text(s, 1, destination);
-	sqlite3_bind_int64(s, 2, (int64_t)after);
-	sqlite3_bind_int64(s, 3, last ? (int64_t)last : INT64_MAX);
-	sqlite3_bind_int64(s, 4, (int64_t)max);
-	while (!r && *countp < max && (rc = sqlite3_step(s)) == SQLITE_ROW)
-		r = trace_hop_read(s, arena, &hops[(*countp)++]);
-	if (!r && *countp < max)
-		r = trace_errno(rc);
-	sqlite3_finalize(s);
+	r = trace_find_ref(view, origin, look_at_replay, past);
+	trace_few_end(&past->replays);
+	if (!r)
+		r = trace_find_ref(view, origin, look_at_outcome, past);
+	for (size_t i = 0; i < past->replays.count && !r; i++)
+		r = trace_find_ref(view, UINT64_MAX - past->replays.pairs[i].major, look_at_outcome, past);
+	trace_few_fini(&past->replays);
 	return r;
 }
 
 int
-trace_reader_past(struct trace_reader *reader, uint64_t origin, const char *destination, struct arena *arena,
+trace_past(struct trace *trace, uint64_t origin, const char *destination, struct arena *arena,
     struct trace_past *past)
 {
-	sqlite3_stmt *s = NULL;
-	int r = trace_reader_prepare(reader,
-		"SELECT " TRACE_HOP_COLUMNS " FROM hop WHERE outcome = 1 AND destination = ?2 AND ref IN"
-		" (SELECT ?1 UNION ALL SELECT record FROM hop WHERE ref = ?1 AND type = 1)"
-		" ORDER BY record DESC LIMIT 1",
-		&s),
-	    rc = SQLITE_DONE;
+	struct trace_view view;
+	struct past found = { 0 };
+	int r = trace_view_open(trace, true, &view);
 
 	*past = (struct trace_past){ 0 };
-	if (!r) {
-		sqlite3_bind_int64(s, 1, (int64_t)origin);
-		trace_bind_text(s, 2, destination);
-		if ((rc = sqlite3_step(s)) == SQLITE_ROW)
-			r = trace_hop_read(s, arena, &past->acknowledged);
-		else
-			r = trace_errno(rc);
-	}
-	sqlite3_finalize(s);
-	s = NULL;
 	if (!r)
-		r = trace_reader_prepare(reader,
-		    "SELECT record FROM hop WHERE ref = ?1 AND type = 1"
-		    " AND instr(',' || destination || ',', ',' || ?2 || ',') > 0"
-		    " ORDER BY record DESC LIMIT 1",
-		    &s);
-	if (!r) {
-		sqlite3_bind_int64(s, 1, (int64_t)origin);
-		trace_bind_text(s, 2, destination);
-		if ((rc = sqlite3_step(s)) == SQLITE_ROW)
-			past->replay = (uint64_t)sqlite3_column_int64(s, 0);
-		else
-			r = trace_errno(rc);
+		r = find_past(&view, origin, destination, &found);
+	if (!r && found.acknowledged) {
+		r = trace_read_hop(&view, found.acknowledged, arena, &past->acknowledged);
+		if (r == TRACE_ABSENT) {
+			past->acknowledged = (struct trace_hop){ 0 };
+			r = 0;
+		}
 	}
-	sqlite3_finalize(s);
+	past->replay = found.replay;
+	trace_view_close(trace, &view, r);
 	return r;
 }

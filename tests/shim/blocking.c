@@ -449,17 +449,5 @@ WATCH(pid_t, waitpid, (pid_t pid, int *status, int options), (pid, status, optio
 WATCH(int, system, (const char *command), (command))
 
 /* Work without a bound */
-WATCH(int, sqlite3_prepare_v2,
-    (struct sqlite3 * db, const char *sql, int length, struct sqlite3_stmt **to, const char **tail),
-    (db, sql, length, to, tail))
-WATCH(int, sqlite3_prepare_v3,
-    (struct sqlite3 * db, const char *sql, int length, unsigned flags, struct sqlite3_stmt **to,
-	const char **tail),
-    (db, sql, length, flags, to, tail))
-WATCH(int, sqlite3_step, (struct sqlite3_stmt * statement), (statement))
-WATCH(int, sqlite3_exec,
-    (struct sqlite3 * db, const char *sql, int (*row)(void *, int, char **, char **), void *arg,
-	char **error),
-    (db, sql, row, arg, error))
 WATCH(int, inflate, (struct z_stream_s * stream, int flush), (stream, flush))
 WATCH(int, deflate, (struct z_stream_s * stream, int flush), (stream, flush))

@@ -5,8 +5,6 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct sqlite3;
-struct sqlite3_stmt;
 struct z_stream_s;
 
 ssize_t __pread_chk(int fd, void *to, size_t length, off_t at, size_t room);
@@ -18,12 +16,5 @@ int __openat_2(int folder, const char *path, int flags);
 int __openat64_2(int folder, const char *path, int flags);
 
 int sd_notify(int unset, const char *state);
-int sqlite3_prepare_v2(
-    struct sqlite3 *db, const char *sql, int length, struct sqlite3_stmt **to, const char **tail);
-int sqlite3_prepare_v3(struct sqlite3 *db, const char *sql, int length, unsigned flags,
-    struct sqlite3_stmt **to, const char **tail);
-int sqlite3_step(struct sqlite3_stmt *statement);
-int sqlite3_exec(
-    struct sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **), void *arg, char **error);
 int inflate(struct z_stream_s *stream, int flush);
 int deflate(struct z_stream_s *stream, int flush);

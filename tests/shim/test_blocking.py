@@ -23,7 +23,6 @@ BLOCKING = {  # what the victim is asked to do, and the names it may be told und
     "getaddrinfo": "getaddrinfo",
     "nanosleep": "nanosleep",
     "flock": "flock",
-    "sqlite3_exec": "sqlite3_exec",
     "wait": "pthread_cond_timedwait",
     "join": "pthread_join",
 }

@@ -18,8 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <sqlite3.h>
-
 static int file, pipe_ends[2], quick_ends[2];
 static pthread_mutex_t shared = PTHREAD_MUTEX_INITIALIZER, own = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
@@ -142,18 +140,6 @@ call_flock(void)
 }
 
 static int
-call_sqlite3_exec(void)
-{
-	sqlite3 *db = NULL;
-	int r = sqlite3_open(":memory:", &db);
-
-	if (r == SQLITE_OK)
-		r = sqlite3_exec(db, "SELECT 1", NULL, NULL, NULL);
-	(void)sqlite3_close(db);
-	return r;
-}
-
-static int
 call_wait(void)
 {
 	struct timespec now;
@@ -202,7 +188,6 @@ static const struct {
 	{ "getaddrinfo", call_getaddrinfo },
 	{ "nanosleep", call_nanosleep },
 	{ "flock", call_flock },
-	{ "sqlite3_exec", call_sqlite3_exec },
 	{ "wait", call_wait },
 	{ "join", call_join },
 };

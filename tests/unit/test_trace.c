@@ -163,9 +163,18 @@ static char *
 dump(struct bench *bench)
 {
 	struct buffer out;
+	int r = -EUCLEAN;
 
 	buffer_init(&out, (size_t)64 << 20);
-	assert_int_equal(trace_dump(bench->trace, &out), 0);
+	for (int tries = 0; tries < 1000 && (r == -EUCLEAN || r == -ENOENT);
+	     tries++) { /* what is found damaged is made anew meanwhile */
+		buffer_reset(&out);
+		r = trace_dump(bench->trace, &out);
+		if (r)
+			usleep(10000);
+		settle(bench);
+	}
+	assert_int_equal(r, 0);
 	buffer_append_byte(&out, 0);
 	assert_false(buffer_failed(&out));
 	return (char *)out.data;
@@ -282,9 +291,10 @@ test_lists_and_searches(void **state)
 static void
 test_it_is_a_function_of_the_journal(void **state)
 {
-	static const char *const harms[] = { "", "rm -f %s/views/trace.db", "rm -rf %s/views",
-		"printf 'not a database at all' > %s/views/trace.db",
-		"dd if=/dev/urandom of=%s/views/trace.db bs=1024 seek=1 count=8 conv=notrunc 2>/dev/null" };
+	static const char *const harms[] = { "", "rm -f %s/views/0*2-*.trace", "rm -rf %s/views",
+		"for f in %s/views/0*; do printf 'not a view at all' > $f; done",
+		"for f in %s/views/0*; do dd if=/dev/urandom of=$f bs=1024 seek=5 count=8 conv=notrunc "
+		"2>/dev/null; done" };
 	struct bench bench;
 	char *before, *after;
 	uint64_t seq, ticket, rows;
@@ -313,7 +323,7 @@ test_it_is_a_function_of_the_journal(void **state)
 	}
 	ticket = trace_rebuild(bench.trace);
 	assert_int_equal(trace_rebuilt(bench.trace, ticket, PATIENCE_MS, &rows), 0);
-	assert_int_equal(rows, 300 + 300 + 100);
+	assert_int_equal(rows, 300 + 100);
 	settle(&bench);
 	after = dump(&bench);
 	assert_string_equal(before, after);
@@ -333,17 +343,16 @@ test_a_database_of_another_journal_is_not_believed(void **state)
 
 	(void)state;
 	bench_init(&one);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 300; i++)
 		(void)put_message(&one.rig, "one");
 	settle(&one);
 	bench_close(&one);
 	bench_init(&other);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 300; i++)
 		seq = put_message(&other.rig, "other");
 	settle(&other);
 	bench_close(&other);
-	snprintf(command, sizeof(command), "cp %s/views/trace.db* %s/views/", one.rig.directory,
-	    other.rig.directory);
+	snprintf(command, sizeof(command), "cp %s/views/* %s/views/", one.rig.directory, other.rig.directory);
 	assert_int_equal(system(command), 0);
 	bench_open(&other);
 	settle(&other);
@@ -358,9 +367,9 @@ test_a_database_of_another_journal_is_not_believed(void **state)
 static void
 test_a_lost_database_is_made_anew(void **state)
 {
-	static const char *const ways[] = { "rm -f %s/views/trace.db*", "rm -rf %s/views",
-		("rm -f %s/views/trace.db-*; dd if=/dev/urandom of=%s/views/trace.db bs=4096 count=64 "
-		 "2>/dev/null") };
+	static const char *const ways[] = { "rm -f %s/views/*", "rm -rf %s/views",
+		"for f in %s/views/0*; do [ ! -f $f ] || dd if=/dev/urandom of=$f bs=4096 count=64 "
+		"conv=notrunc 2>/dev/null; done" };
 	struct bench bench;
 	struct trace_message m;
 	const struct trace_hop *record;
@@ -369,7 +378,7 @@ test_a_lost_database_is_made_anew(void **state)
 
 	(void)state;
 	bench_init(&bench);
-	for (int i = 0; i < 50; i++)
+	for (int i = 0; i < 300; i++)
 		seq = put_message(&bench.rig, "lost");
 	settle(&bench);
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {

@@ -207,9 +207,17 @@ def test_the_view_survives_a_kill(lasting, authority):
 def test_a_view_that_is_not_ours_is_made_anew(lasting, authority):
     seq, _ = push(lasting, authority)
     assert lasting.stop() == 0
-    (lasting.folder / "state" / "views" / "trace.db").write_bytes(b"not a database" * 1000)
+    lasting.restart()  # what was written before has a file from now on
+    views = lasting.folder / "state" / "views"
+    parts = wait_until(lambda: list(views.glob("*.trace")), what="a file of the trace")
+    assert lasting.stop() == 0
+    for part in parts:
+        part.write_bytes(b"not a view" * 1000)
+    (views / "trace.db").write_bytes(b"of an older version")
     lasting.restart()
     assert lasting.liaison("show", str(seq)).returncode == 0
+    assert lasting.log("view-failed", view="trace") and lasting.wait_log("rebuilt", view="trace")
+    wait_until(lambda: not (views / "trace.db").exists(), what="the file of an older version to go")
 
 
 def test_tail_filters(lasting, authority):

@@ -80,13 +80,16 @@ def test_the_check_finds_damage_and_status_goes_on_saying_so(lasting):
 def test_a_lost_view_comes_back_by_itself(lasting, lose):
     seq, = push(lasting, "V1")
     views = lasting.folder / "state" / "views"
+    assert lasting.stop() == 0
+    lasting.start()  # what was written before has a file from now on
+    parts = wait_until(lambda: list(views.glob("*.trace")), what="a file of the trace")
     assert lasting.liaison("search", "--control", "V1").returncode == 0
     if lose == "delete":
         shutil.rmtree(views)
     else:
-        for name in ("trace.db", "trace.db-wal"):
-            (views / name).write_bytes(os.urandom((views / name).stat().st_size))
-    push(lasting, "V2")  # what was read before may still be in a cache
+        for part in parts:
+            part.write_bytes(os.urandom(part.stat().st_size))
+    push(lasting, "V2")
     lasting.liaison("search", "--control", "V1")
     lasting.wait_log("rebuilt", view="trace")
     assert lasting.log("view-failed", view="trace")

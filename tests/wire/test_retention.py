@@ -4,9 +4,9 @@ for byte; what was taken goes; duplicates are known for as long as was promised;
 import contextlib
 import difflib
 import hashlib
+import json
 import re
 import shutil
-import sqlite3
 import threading
 import time
 
@@ -15,6 +15,7 @@ import pytest
 from liaison_harness.broker import free_port, wait_until
 from liaison_harness.hl7 import message
 from liaison_harness.mllp import frame
+from liaison_harness.operators import rows
 
 PIECE = 20  # messages of one burst
 KEPT = 7  # every so-manieth message is never taken from the inbox `slow`
@@ -86,16 +87,15 @@ def listing(broker, authority, inbox):
 
 
 def view(broker, upto):
-    """Every row of the trace about records up to ${upto}, from its database."""
-    database = sqlite3.connect(f"file:{broker.folder}/state/views/trace.db?mode=ro", uri=True)
-    try:
-        def seen():
-            return int(database.execute("SELECT value FROM meta WHERE key = 'seen'").fetchone()[0]) >= upto
-        wait_until(seen, what="the view")
-        return {table: database.execute(f"SELECT * FROM {table} WHERE {key} <= ? ORDER BY 1, 2", (upto,)).fetchall()
-                for table, key in (("message", "seq"), ("document", "seq"), ("hop", "record"))}
-    finally:
-        database.close()
+    """Every message up to ``upto`` that the trace knows, its documents, and the records about it up to there."""
+    told, before = {"message": [], "document": [], "hop": []}, upto + 1
+    while page := rows(broker, command="search", after=before, limit=500):
+        for seq in (row["id"] for row in page):
+            for row in rows(broker, command="show", id=seq):
+                if row["kind"] in told and not (row["kind"] == "hop" and row["record"] > upto):
+                    told[row["kind"]].append((seq, json.dumps(row, sort_keys=True)))
+        before = page[-1]["id"]
+    return {kind: sorted(found) for kind, found in told.items()}
 
 
 def newest(broker):
