@@ -293,8 +293,8 @@ test_it_is_a_function_of_the_journal(void **state)
 {
 	static const char *const harms[] = { "", "rm -f %s/views/0*2-*.trace", "rm -rf %s/views",
 		"for f in %s/views/0*; do printf 'not a view at all' > $f; done",
-		"for f in %s/views/0*; do dd if=/dev/urandom of=$f bs=1024 seek=5 count=8 conv=notrunc "
-		"2>/dev/null; done" };
+		("for f in %s/views/0*; do dd if=/dev/urandom of=$f bs=1024 seek=5 count=8 conv=notrunc "
+		 "2>/dev/null; done") };
 	struct bench bench;
 	char *before, *after;
 	uint64_t seq, ticket, rows;
@@ -368,8 +368,8 @@ static void
 test_a_lost_database_is_made_anew(void **state)
 {
 	static const char *const ways[] = { "rm -f %s/views/*", "rm -rf %s/views",
-		"for f in %s/views/0*; do [ ! -f $f ] || dd if=/dev/urandom of=$f bs=4096 count=64 "
-		"conv=notrunc 2>/dev/null; done" };
+		("for f in %s/views/0*; do [ ! -f $f ] || dd if=/dev/urandom of=$f bs=4096 count=64 "
+		 "conv=notrunc 2>/dev/null; done") };
 	struct bench bench;
 	struct trace_message m;
 	const struct trace_hop *record;
