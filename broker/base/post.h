@@ -18,6 +18,11 @@ struct poster {
 	void (*post)(struct poster *self, struct post_item *item);
 	/* Thread-safe: take ${item} out again before it is run; false when it is not waiting. NULL: this poster cannot. */
 	bool (*unpost)(struct poster *self, struct post_item *item);
+	/*
+	 * From the loop's own thread: run ${item} once, at the end of this turn: behind all that is ready now and before the loop waits. False
+	 * on any other thread: then nothing was done. NULL: this poster cannot.
+	 */
+	bool (*later)(struct poster *self, struct post_item *item);
 };
 
 static inline void
@@ -31,4 +36,11 @@ static inline bool
 unpost(struct poster *poster, struct post_item *item)
 {
 	return poster->unpost && poster->unpost(poster, item);
+}
+
+/* True: ${item} belongs to the loop until its run is called, at the end of this turn; unpost takes it out as any other. */
+static inline bool
+post_later(struct poster *poster, struct post_item *item)
+{
+	return poster->later && poster->later(poster, item);
 }

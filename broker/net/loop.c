@@ -40,6 +40,7 @@ struct loop {
 	struct post_item *later, **later_last;
 	struct loop_signal *signals;
 	uint8_t *scratch;
+	pthread_t thread; /* the one that made it */
 	struct pace pace;
 	struct pool blocks;
 	pthread_mutex_t lock; /* what follows */
@@ -118,6 +119,17 @@ loop_later(struct loop *loop, struct post_item *item)
 	loop->later_last = &item->next;
 }
 
+static bool
+post_at_end(struct poster *poster, struct post_item *item)
+{
+	struct loop *loop = (struct loop *)poster; /* the first member */
+
+	if (!pthread_equal(pthread_self(), loop->thread))
+		return false;
+	loop_later(loop, item);
+	return true;
+}
+
 static void
 wake_fire(evutil_socket_t fd, short what, void *arg)
 {
@@ -158,24 +170,33 @@ loop_post(struct poster *poster, struct post_item *item)
 	pthread_mutex_unlock(&loop->lock);
 }
 
+/* Take ${item} out of a list that begins at ${first} and ends at *${last}. False when it is not there. */
+static bool
+take_out(struct post_item **first, struct post_item ***last, const struct post_item *item)
+{
+	struct post_item **at = first;
+
+	while (*at && *at != item)
+		at = &(*at)->next;
+	if (!*at)
+		return false;
+	*at = item->next;
+	if (!*at)
+		*last = at;
+	return true;
+}
+
 static bool
 loop_unpost(struct poster *poster, struct post_item *item)
 {
 	struct loop *loop = (struct loop *)poster; /* the first member */
-	struct post_item **at;
+	bool found;
 
 	pthread_mutex_lock(&loop->lock);
-	for (at = &loop->first; *at && *at != item; at = &(*at)->next)
-		;
-	if (*at) {
-		*at = item->next;
-		if (loop->last == &item->next)
-			loop->last = at;
-	} else {
-		item = NULL;
-	}
+	found = take_out(&loop->first, &loop->last, item);
 	pthread_mutex_unlock(&loop->lock);
-	return item != NULL;
+	return found || (pthread_equal(pthread_self(), loop->thread) &&
+			    take_out(&loop->later, &loop->later_last, item));
 }
 
 int
@@ -190,6 +211,8 @@ loop_new(struct loop **loopp)
 	signal(SIGPIPE, SIG_IGN);
 	loop->poster.post = loop_post;
 	loop->poster.unpost = loop_unpost;
+	loop->poster.later = post_at_end;
+	loop->thread = pthread_self();
 	loop->last = &loop->first;
 	loop->later_last = &loop->later;
 	loop->scratch = malloc(LOOP_SCRATCH);

@@ -18,7 +18,7 @@ pending_push(struct pending_list *list, struct pending *pending)
 	list->tail = &pending->next;
 }
 
-static void
+void
 courier_run(struct post_item *item)
 {
 	struct courier *courier = (struct courier *)item;
@@ -31,34 +31,37 @@ courier_run(struct post_item *item)
 	pthread_mutex_lock(&journal->lock);
 	courier->posted = false;
 	pthread_mutex_unlock(&journal->lock);
-	if (courier == journal->done_courier)
-		completed_run(journal);
-	else
-		journal->options.state_changed(journal->options.arg);
+	courier->run(journal);
 }
 
 static void
-courier_post(struct journal *journal, struct courier *courier)
+state_changed(struct journal *journal)
+{
+	journal->options.state_changed(journal->options.arg);
+}
+
+static void
+courier_post(struct journal *journal, struct courier *courier, void (*run)(struct journal *))
 {
 	if (courier->posted)
 		return;
 	courier->posted = true;
-	courier->item.run = courier_run;
+	courier->run = run;
 	post(journal->options.poster, &courier->item);
 }
 
 static void
 completed_post(struct journal *journal)
 {
-	if (journal->completed.head)
-		courier_post(journal, journal->done_courier);
+	if (journal->completed.head && !journal->on_turn) /* the loop's own turn sees to them itself */
+		courier_post(journal, journal->done_courier, completed_run);
 }
 
 void
 state_changed_post(struct journal *journal)
 {
 	if (journal->options.state_changed && !journal->stopping)
-		courier_post(journal, journal->state_courier);
+		courier_post(journal, journal->state_courier, state_changed);
 }
 
 void

@@ -76,6 +76,18 @@ index_add(struct index *index, uint64_t seq, uint64_t offset, bool carried)
 	list->count++;
 }
 
+void
+index_prepare(struct index *index, size_t nth, uint64_t seq, uint64_t offset)
+{
+	index->born.entries[index->born.count + nth] = (struct index_entry){ seq, offset };
+}
+
+void
+index_publish(struct index *index, size_t count)
+{
+	index->born.count += count;
+}
+
 static bool
 list_find(const struct index_list *list, uint64_t seq, uint64_t *offset)
 {

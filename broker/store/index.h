@@ -36,5 +36,12 @@ int index_reserve(struct index *index, size_t born, size_t carried) __attribute_
 /* Add within the room made. A carried sequence that is there already is moved to ${offset}. */
 void index_add(struct index *index, uint64_t seq, uint64_t offset, bool carried);
 
+/*
+ * The same in two steps, for born records in their order: write the ${nth} (from 0) of those to come where nobody looks, then make ${count} of
+ * them count. Only the second needs the lock of those who look.
+ */
+void index_prepare(struct index *index, size_t nth, uint64_t seq, uint64_t offset);
+void index_publish(struct index *index, size_t count);
+
 /* Whether ${seq} is here, and at which offset. */
 bool index_find(const struct index *index, uint64_t seq, uint64_t *offset);

@@ -65,6 +65,13 @@ condition_init(pthread_cond_t *condition)
 	return -r;
 }
 
+static void
+courier_init(struct courier *courier, struct journal *journal)
+{
+	courier->item.run = courier_run;
+	courier->journal = journal;
+}
+
 static struct journal *
 journal_alloc(const struct journal_options *options)
 {
@@ -91,14 +98,18 @@ journal_alloc(const struct journal_options *options)
 	r = r ? r : condition_init(&journal->sign_wake);
 	journal->done_courier = calloc(1, sizeof *journal->done_courier);
 	journal->state_courier = calloc(1, sizeof *journal->state_courier);
-	if (r || !journal->done_courier ||
-	    !journal->state_courier) { /* mutex and conditions hold no memory here */
+	journal->turn_courier = calloc(1, sizeof *journal->turn_courier);
+	if (r || !journal->done_courier || !journal->state_courier ||
+	    !journal->turn_courier) { /* mutex and conditions hold no memory here */
 		free(journal->done_courier);
 		free(journal->state_courier);
+		free(journal->turn_courier);
 		free(journal);
 		return NULL;
 	}
-	journal->done_courier->journal = journal->state_courier->journal = journal;
+	courier_init(journal->done_courier, journal);
+	courier_init(journal->state_courier, journal);
+	courier_init(journal->turn_courier, journal);
 	return journal;
 }
 
@@ -122,6 +133,7 @@ journal_free(struct journal *journal)
 		disk_close(journal->ahead.fd);
 	courier_drop(journal->options.poster, journal->done_courier);
 	courier_drop(journal->options.poster, journal->state_courier);
+	courier_drop(journal->options.poster, journal->turn_courier);
 	pthread_cond_destroy(&journal->commit_wake);
 	pthread_cond_destroy(&journal->keeper_wake);
 	pthread_cond_destroy(&journal->ahead_changed);
@@ -239,16 +251,6 @@ const uint8_t *
 journal_secret(const struct journal *journal)
 {
 	return journal->secret;
-}
-
-void
-journal_enqueue(struct journal *journal, struct pending *pending)
-{
-	bool idle = !journal->queue.head;
-
-	pending_push(&journal->queue, pending);
-	if (idle)
-		pthread_cond_signal(&journal->commit_wake);
 }
 
 int

@@ -2,8 +2,11 @@
 /*
  * The journal: the only truth. Append-only segments of checksummed, chained records, committed in groups.
  *
- * A record is done when fdatasync returned after it was written; only then its callback runs with 0. Any thread may append; one commit
- * thread writes, and callbacks run on the loop thread (through the poster), in sequence order. A failed write or sync fails
+ * A record is done when fdatasync returned after it was written; only then its callback runs with 0. Any thread may append; a commit
+ * thread writes, and callbacks run on the loop thread (through the poster), in sequence order, never from inside journal_append. Where the
+ * poster knows the end of a turn, the loop itself writes and syncs what it appended in that turn, when that is at most 32 KiB, nobody else
+ * commits, and the last two batches took less than 200 µs each: a disk that becomes slow, or does not answer, holds the loop for that one
+ * sync, and then no more until it is quick again (and not before four times as long has passed). A failed write or sync fails
  * every record of that batch: nothing is pretended, a new segment is begun whose head says where the old one ends, so that the failed
  * records are void for ever. Format: conf/doc/journal.md.
  */

@@ -2,7 +2,7 @@
 /*
  * The journal's inside, shared by the files that make it up and by nobody else.
  *
- * Threads: appenders (any), the commit thread (owns `current`, writes records), the keeper (space, zero-filling ahead, finishing
+ * Threads: appenders (any), the one that commits (the commit thread, or the loop at the end of its turn), the keeper (space, zero-filling ahead,
  * sealed segments), retention, readers. `lock` guards everything but what is marked otherwise; no I/O happens under it.
  * Invariant: segments[] is ascending by number and holds only what was committed; a segment's end, chain and index are those of
  * its committed records.
@@ -91,6 +91,7 @@ struct pending_list {
 struct courier {
 	struct post_item item; /* first */
 	struct journal *journal;
+	void (*run)(struct journal *journal);
 	bool posted;
 };
 
@@ -133,9 +134,15 @@ struct journal {
 	struct journal_clock clock;
 	uint64_t next_seq;
 	uint64_t committed_seq;
-	struct pending_list queue;     /* appended, not yet taken by the commit thread */
+	struct pending_list queue;     /* appended, not yet taken by who commits */
+	size_t queued;		       /* records in it */
+	uint64_t queued_bytes;	       /* as they will lie on disk */
+	bool committing;	       /* somebody commits: the commit thread or the loop */
+	bool on_turn;		       /* and it is the loop */
+	unsigned quick;		       /* quick batches since the last slow one, up to as many as count */
+	uint64_t held_until;	       /* monotonic: the loop, held by a slow disk, commits nothing before */
 	struct pending_list completed; /* waiting for the loop thread */
-	struct courier *done_courier, *state_courier;
+	struct courier *done_courier, *state_courier, *turn_courier;
 	struct committer *committer;
 
 	struct ahead ahead;
@@ -167,8 +174,12 @@ int journal_path(const struct journal *journal, uint32_t number, char *path, siz
     __attribute__((warn_unused_result));
 struct segment *segment_new(void);
 
-/* A record of ${segment} stands at ${offset}: put it in the index in memory, where index_reserve made room, and its entry for the index on
- * disk into ${entry}. The same for one just committed and for one found again. */
+/* What the index on disk says of the record at ${offset}. */
+void segment_entry_of(
+    const struct record_header *header, uint64_t offset, uint8_t entry[static SEGMENT_ENTRY_SIZE]);
+
+/* A record of ${segment} was found at ${offset}: put it in the index in memory, where index_reserve made room, and its entry for the index on
+ * disk into ${entry}. */
 void segment_note(struct segment *segment, const struct record_header *header, uint64_t offset,
     uint8_t entry[static SEGMENT_ENTRY_SIZE]);
 void segment_free(struct segment *segment);
@@ -202,7 +213,14 @@ int committer_new(struct journal *journal) __attribute__((warn_unused_result));
 void committer_free(struct journal *journal);
 void *committer_main(void *journal);
 
+/* Under the lock: a batch took ${took_us} to write and sync. */
+void commit_timed(struct journal *journal, uint64_t took_us);
+/* Queue a record whose header is ready but for what order gives. Under the lock. */
+void journal_enqueue(struct journal *journal, struct pending *pending);
+
 /* completion.c */
+/* What every courier's item runs. */
+void courier_run(struct post_item *item);
 void pending_push(struct pending_list *list, struct pending *pending);
 /* Under the lock: [first, behind) has its outcome; callbacks are posted, tickets of our own are told. */
 void completion_add(struct journal *journal, struct pending *first, const struct pending *behind);
@@ -235,6 +253,3 @@ int journal_read_at(int fd, uint32_t seed, uint64_t offset, uint64_t limit, bool
  * Reads it into ${arena}. */
 int journal_read_above(struct journal *journal, uint64_t seq, uint32_t number, struct arena *arena)
     __attribute__((warn_unused_result));
-
-/* journal.c: queue a record whose header is ready but for what order gives. Under the lock. */
-void journal_enqueue(struct journal *journal, struct pending *pending);

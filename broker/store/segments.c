@@ -35,11 +35,10 @@ segment_new(void)
 }
 
 void
-segment_note(struct segment *segment, const struct record_header *header, uint64_t offset,
-    uint8_t entry[static SEGMENT_ENTRY_SIZE])
+segment_entry_of(
+    const struct record_header *header, uint64_t offset, uint8_t entry[static SEGMENT_ENTRY_SIZE])
 {
 	const struct record_head *head = &header->head;
-	bool carried = (head->flags & RECORD_CARRIED) != 0;
 	struct segment_entry made = { .seq = head->seq,
 		.offset = offset,
 		.ref = head->ref,
@@ -49,6 +48,16 @@ segment_note(struct segment *segment, const struct record_header *header, uint64
 
 	memcpy(made.key, head->key, sizeof made.key);
 	segment_entry_encode(&made, entry);
+}
+
+void
+segment_note(struct segment *segment, const struct record_header *header, uint64_t offset,
+    uint8_t entry[static SEGMENT_ENTRY_SIZE])
+{
+	const struct record_head *head = &header->head;
+	bool carried = (head->flags & RECORD_CARRIED) != 0;
+
+	segment_entry_of(header, offset, entry);
 	index_add(&segment->index, head->seq, offset, carried);
 	segment->records++;
 	segment->news |= head->type != RECORD_SIGNED;

@@ -8,6 +8,8 @@
  * Waiting can come by a detour: a lock that the loop takes too, held by another thread over such a call. So every mutex that the loop has
  * taken is remembered, and a call that blocks while its thread holds one of these is told as well.
  *
+ * One exception is the broker's own (turn.h): the loop may commit little to a quick journal.
+ *
  * Of read, write and their like only what may wait counts: any file of a disk, anything else that is not in non-blocking mode. What procfs
  * and sysfs give is memory. Not watched: page faults, stat, close, locks themselves, what the C library calls inside itself.
  */
@@ -41,6 +43,7 @@
 #include <unistd.h>
 
 #include "tests/shim/entries.h"
+#include "tests/shim/turn.h"
 
 #define FRAMES	   48
 #define HELD_MAX   32	       /* locks that one thread holds at a time */
@@ -313,7 +316,6 @@ pthread_mutex_destroy(pthread_mutex_t *mutex)
 
 /* The disk */
 WATCH(int, fsync, (int fd), (fd))
-WATCH(int, fdatasync, (int fd), (fd))
 WATCH(int, syncfs, (int fd), (fd))
 WATCH(int, sync_file_range, (int fd, off64_t at, off64_t length, unsigned flags), (fd, at, length, flags))
 WATCH(int, fallocate, (int fd, int mode, off_t at, off_t length), (fd, mode, at, length))
@@ -331,8 +333,6 @@ WATCH(ssize_t, preadv, (int fd, const struct iovec *parts, int count, off_t at),
 WATCH(ssize_t, preadv64, (int fd, const struct iovec *parts, int count, off64_t at), (fd, parts, count, at))
 WATCH(ssize_t, pwrite, (int fd, const void *from, size_t length, off_t at), (fd, from, length, at))
 WATCH(ssize_t, pwrite64, (int fd, const void *from, size_t length, off64_t at), (fd, from, length, at))
-WATCH(ssize_t, pwritev, (int fd, const struct iovec *parts, int count, off_t at), (fd, parts, count, at))
-WATCH(ssize_t, pwritev64, (int fd, const struct iovec *parts, int count, off64_t at), (fd, parts, count, at))
 WATCH_PATH(int, unlink, (const char *path), (path))
 WATCH_PATH(int, unlinkat, (int folder, const char *path, int flags), (folder, path, flags))
 WATCH_PATH(int, rename, (const char *path, const char *to), (path, to))
@@ -359,6 +359,52 @@ WATCH_PATH(int, __openat64_2, (int folder, const char *path, int flags), (folder
 WATCH(int, flock, (int fd, int operation), (fd, operation))
 WATCH(int, lockf, (int fd, int command, off_t length), (fd, command, length))
 WATCH(int, lockf64, (int fd, int command, off64_t length), (fd, command, length))
+
+/* The journal's: the loop may make them of its own when little is written to a quick disk. */
+static bool
+counts(void)
+{
+	return atomic_load_explicit(&watching, memory_order_relaxed) && !inside;
+}
+
+int
+fdatasync(int fd)
+{
+	static __typeof__(&fdatasync) _Atomic real;
+	struct turn_call call;
+	bool loop = on_loop();
+	int r;
+
+	if (!real)
+		real = (__typeof__(&fdatasync))next_of("fdatasync", NULL);
+	if (counts() && !turn_may_sync(loop, fd))
+		blocks("fdatasync", NULL);
+	call = turn_begin(loop, fd, true);
+	turn_slow_down();
+	r = real(fd);
+	turn_end(&call);
+	return r;
+}
+
+#define WATCH_PWRITEV(name, offset)                                                                          \
+	ssize_t name(int fd, const struct iovec *parts, int count, offset at)                                \
+	{                                                                                                    \
+		static __typeof__(&name) _Atomic real;                                                       \
+		struct turn_call call;                                                                       \
+		bool loop = on_loop();                                                                       \
+		ssize_t n;                                                                                   \
+                                                                                                             \
+		if (!real)                                                                                   \
+			real = (__typeof__(&name))next_of(#name, NULL);                                      \
+		if (counts() && !turn_may_write(loop, fd, parts, count))                                     \
+			blocks(#name, NULL);                                                                 \
+		call = turn_begin(loop, fd, false);                                                          \
+		n = real(fd, parts, count, at);                                                              \
+		turn_end(&call);                                                                             \
+		return n;                                                                                    \
+	}
+WATCH_PWRITEV(pwritev, off_t)
+WATCH_PWRITEV(pwritev64, off64_t)
 
 /* Open and its like take a mode only when they make a file. */
 #define WATCH_OPEN(name)                                                                                     \

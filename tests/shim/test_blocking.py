@@ -3,6 +3,7 @@
 import os
 import pathlib
 import subprocess
+import tempfile
 
 import pytest
 
@@ -30,11 +31,22 @@ HARMLESS = ["read-quick", "proc"]
 
 
 @pytest.fixture
-def victim(tmp_path):
-    def run(where, call):
+def quick():
+    """A folder where a sync is quick: in memory."""
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("/dev/shm is not here to write to")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield pathlib.Path(folder)
+
+
+@pytest.fixture
+def victim(tmp_path, quick):
+    def run(where, call, **more):
         report = tmp_path / "report"
         report.unlink(missing_ok=True)
         environment = dict(os.environ, LD_PRELOAD=str(SHIM / "blocking.so"), LIAISON_SHIM_REPORT=str(report))
+        environment["VICTIM_QUICK"] = str(quick)
+        environment.update(more)
         environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
         done = subprocess.run([SHIM / "victim", where, call], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, (done.returncode, done.stderr)
@@ -74,3 +86,24 @@ def test_a_wait_lets_its_own_lock_go(victim):
 def test_what_does_not_wait_is_not_told(victim, call):
     assert victim("loop", call) == []
     assert victim("locked", call) == []
+
+
+def test_the_loop_may_commit_little_to_a_quick_journal(victim):
+    assert victim("loop", "commit") == []
+
+
+@pytest.mark.parametrize("call", ["commit-large", "commit-unknown", "commit-elsewhere"])
+def test_a_commit_of_any_other_kind_is_told(victim, call):
+    """Too much, to a disk whose last sync is not known, to another file than a segment."""
+    told = [row for row in victim("loop", call) if row.endswith(" on the loop")]
+    assert [row.split()[0].removesuffix("64") for row in told] == ["pwritev", "fdatasync"]
+
+
+def test_a_commit_to_a_slow_journal_is_told(victim, quick):
+    (quick / "slow").touch()
+    told = [row for row in victim("loop", "commit-slow", LIAISON_SHIM_SLOW=str(quick / "slow")) if row.endswith(" on the loop")]
+    assert [row.split()[0].removesuffix("64") for row in told] == ["pwritev", "fdatasync"]
+
+
+def test_a_commit_under_a_lock_of_the_loop_is_told(victim):
+    assert victim("locked", "commit")

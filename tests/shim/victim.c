@@ -9,10 +9,13 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -23,6 +26,24 @@ static pthread_mutex_t shared = PTHREAD_MUTEX_INITIALIZER, own = PTHREAD_MUTEX_I
 static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 static int (*act)(void);
 static pthread_mutex_t *lock;
+
+/* Where a sync is quick: a file system in memory, when the environment names a folder of one. */
+static char segment[256], other_file[256];
+
+static int
+open_quietly(const char *path)
+{
+	return (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
+}
+
+static void
+name_files(void)
+{
+	const char *folder = getenv("VICTIM_QUICK");
+
+	(void)snprintf(segment, sizeof(segment), "%s/0000000001.seg", folder ? folder : ".");
+	(void)snprintf(other_file, sizeof(other_file), "%s/other", folder ? folder : ".");
+}
 
 static int
 call_fsync(void)
@@ -169,6 +190,84 @@ call_join(void)
 	return pthread_create(&thread, NULL, nothing, NULL) || pthread_join(thread, NULL) ? -1 : 0;
 }
 
+/*
+ * The journal's own: a sync by the thread that commits, then a write and a sync by the caller. The first is made again until it was quick by far.
+ */
+#define TRIES 10000
+
+struct commits {
+	int fd, tries;
+};
+
+static void *
+committer(void *arg)
+{
+	const struct commits *commits = arg;
+
+	(void)pthread_setname_np(pthread_self(), "journal-commit");
+	for (int i = 0; i < commits->tries; i++) {
+		struct timespec from, to;
+
+		(void)clock_gettime(CLOCK_MONOTONIC, &from);
+		(void)fdatasync(commits->fd);
+		(void)clock_gettime(CLOCK_MONOTONIC, &to);
+		if ((to.tv_sec - from.tv_sec) * 1000000000L + to.tv_nsec - from.tv_nsec < 100000L)
+			break;
+	}
+	return NULL;
+}
+
+/* ${tries}: syncs of the thread's, at most; none: it does not run. */
+static int
+commit(const char *path, size_t size, int tries)
+{
+	static char bytes[64 << 10];
+	struct iovec part = { bytes, size };
+	pthread_t thread;
+	int fd = open_quietly(path), r = fd < 0 ? -1 : 0;
+	struct commits commits = { fd, tries };
+
+	if (r == 0 && tries) {
+		if (pthread_create(&thread, NULL, committer, &commits))
+			return -1;
+		while (pthread_tryjoin_np(thread, NULL) == EBUSY)
+			(void)sched_yield();
+	}
+	if (r == 0 && (pwritev(fd, &part, 1, 0) != (ssize_t)size || fdatasync(fd)))
+		r = -1;
+	return r;
+}
+
+static int
+call_commit(void)
+{
+	return commit(segment, 32 << 10, TRIES);
+}
+
+static int
+call_commit_large(void)
+{
+	return commit(segment, 33 << 10, TRIES);
+}
+
+static int
+call_commit_unknown(void)
+{
+	return commit(segment, 1 << 10, 0);
+}
+
+static int
+call_commit_slow(void)
+{
+	return commit(segment, 1 << 10, 1);
+}
+
+static int
+call_commit_elsewhere(void)
+{
+	return commit(other_file, 1 << 10, TRIES);
+}
+
 static const struct {
 	const char *name;
 	int (*call)(void);
@@ -177,6 +276,11 @@ static const struct {
 	{ "fdatasync", call_fdatasync },
 	{ "pread", call_pread },
 	{ "pwritev", call_pwritev },
+	{ "commit", call_commit },
+	{ "commit-large", call_commit_large },
+	{ "commit-unknown", call_commit_unknown },
+	{ "commit-slow", call_commit_slow },
+	{ "commit-elsewhere", call_commit_elsewhere },
 	{ "write", call_write },
 	{ "read-pipe", call_read_pipe },
 	{ "read-quick", call_read_quick },
@@ -231,6 +335,7 @@ main(int argc, char *argv[])
 	for (size_t i = 0; argc == 3 && i < sizeof(calls) / sizeof(*calls); i++)
 		if (strcmp(calls[i].name, argv[2]) == 0)
 			act = calls[i].call;
+	name_files();
 	file = open("victim.txt", O_RDWR | O_CREAT, 0600);
 	(void)unlink("victim.old");
 	if (!act || file < 0 || write(file, "x", 1) != 1 || symlink("victim.txt", "victim.old"))

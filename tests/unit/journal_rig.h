@@ -13,8 +13,13 @@
 #include "broker/base/post.h"
 #include "broker/store/journal.h"
 
+/* With this in the environment a poster knows ends of turns: each rig_poster_run is one, and the journal commits there when the disk is quick. */
+#define RIG_TURNS "RIG_TURNS"
+
 struct rig_poster {
 	struct poster poster; /* first */
+	pthread_t thread;
+	struct post_item *turn, **turn_tail;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct post_item *head, **tail;

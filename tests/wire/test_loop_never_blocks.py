@@ -2,7 +2,7 @@
 """A loop thread never blocks: not on a disk, a lock held over a disk, another thread, a name server or the clock.
 
 The daemon runs with tests/shim/blocking.c preloaded, which writes down every such call of the loop while everything a day brings
-happens to it. Nothing may have been written down.
+happens to it. Nothing may have been written down. The one exception, a commit of little to a quick journal, the shim knows by itself.
 """
 import json
 import os
@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -256,3 +257,46 @@ def test_a_day_of_a_destination(dialled, watched, authority):
     wait_until(lambda: len({one.sha for one in dialled.messages}) == 122, 30, "all at the destination")
     for name in ("nowhere", "unnamed"):
         watched.wait_log("destination-down", destination=name)
+
+
+@pytest.fixture
+def quick_disk(configuration):
+    """The journal in memory: there a sync is quick on every machine."""
+    if not os.access("/dev/shm", os.W_OK) or shutil.disk_usage("/dev/shm").free < 48 * MEBI:
+        pytest.skip("/dev/shm is not here, or full")
+    configuration.journal.update(disk_floor="1M", reserve="1M")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        configuration.top["state"] = folder
+        yield
+
+
+def turns(broker):
+    return broker.metric("liaison_journal_turn_syncs_total")
+
+
+@pytest.fixture
+def slow(monkeypatch, tmp_path):
+    """While this file is there every sync takes five milliseconds more."""
+    monkeypatch.setenv("LIAISON_SHIM_SLOW", str(tmp_path / "slow"))
+    return tmp_path / "slow"
+
+
+@pytest.mark.usefixtures("quick_disk")
+def test_the_loop_syncs_a_quick_disk_itself_and_leaves_a_slow_one_alone(slow, watched, authority):
+    """What the loop may do of its own the shim checks call by call; here: that it does, that it stops, that it begins again."""
+    client = watched.mllp(authority.chu)
+
+    def ask():
+        assert client.ask(message()).code == "AA"
+        return turns(watched)
+    wait_until(ask, 60, "a sync on the loop")
+    slow.touch()
+    ask()
+    ask()
+    before = turns(watched)
+    for _ in range(50):
+        assert client.ask(message()).code == "AA"
+    push(watched, authority, 200)
+    assert turns(watched) == before
+    slow.unlink()
+    wait_until(lambda: ask() > before, 60, "a sync on the loop again")
