@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The duplicate window finds what it was given, forgets what has left, and survives growth. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h>
 
 #include "broker/core/duplicates.h"
+#include "tests/unit/failmalloc.h"
 
 #define MANY 200000u
 
@@ -20,6 +22,15 @@ key_of(uint64_t n, uint8_t key[16])
 
 	memcpy(key, &a, 8);
 	memcpy(key + 8, &b, 8);
+	return key;
+}
+
+/* As key_of, all of them in one table. */
+static const uint8_t *
+one_table(uint64_t n, uint8_t key[16])
+{
+	(void)key_of(n, key);
+	key[0] = 9;
 	return key;
 }
 
@@ -70,12 +81,77 @@ test_window(void **state)
 	duplicates_free(d);
 }
 
+/* A key whose fingerprint would say "free" is found all the same; a dropped one is not dropped twice, and none is dropped by 0. */
+static void
+test_odd_keys(void **state)
+{
+	static const uint8_t zero[16];
+	uint8_t same[16] = { 0 }, key[16];
+	struct duplicates *d;
+
+	(void)state;
+	memset(same + 9, 0xff, 7); /* the same table and fingerprint: one key to this window */
+	assert_int_equal(duplicates_new(&d), 0);
+	duplicates_drop(d, zero, 1); /* from an empty table */
+	assert_int_equal(duplicates_put(d, zero, 3), 0);
+	assert_int_equal(duplicates_get(d, zero), 3);
+	assert_int_equal(duplicates_get(d, same), 3);
+	duplicates_drop(d, key_of(4, key), 0); /* no message has sequence 0 */
+	assert_int_equal(duplicates_count(d), 1);
+	duplicates_drop(d, zero, 3);
+	duplicates_drop(d, zero, 3);
+	duplicates_drop(d, zero, 0);
+	assert_int_equal(duplicates_count(d), 0);
+	assert_int_equal(duplicates_put(d, zero, 5), 0);
+	duplicates_forget(d, 4);
+	duplicates_forget(d, 2); /* the window does not go back */
+	assert_int_equal(duplicates_put(d, key_of(4, key), 4), 0);
+	assert_int_equal(duplicates_get(d, key), 0);
+	assert_int_equal(duplicates_get(d, zero), 5);
+	duplicates_free(d);
+	duplicates_free(NULL);
+}
+
+/* Without memory: a table that cannot grow takes what it has places for, then says so, and keeps what it has; with memory it goes on. */
+static void
+test_no_memory(void **state)
+{
+	struct duplicates *d;
+	uint8_t key[16];
+	uint64_t taken = 0;
+
+	(void)state;
+	failmalloc_at(1);
+	assert_int_equal(duplicates_new(&d), -ENOMEM);
+	failmalloc_off();
+	assert_int_equal(duplicates_new(&d), 0);
+	failmalloc_at(1);
+	assert_int_equal(duplicates_put(d, one_table(1, key), 1), -ENOMEM);
+	failmalloc_off();
+	assert_int_equal(duplicates_count(d), 0);
+	assert_int_equal(duplicates_put(d, one_table(1, key), 1), 0);
+	failmalloc_at(1);
+	for (uint64_t n = 2; n < 1000 && duplicates_put(d, one_table(n, key), n) == 0; n++)
+		taken = n;
+	failmalloc_off();
+	assert_int_equal(taken, 63); /* of 64 places one stays free */
+	assert_int_equal(duplicates_get(d, one_table(taken + 1, key)), 0);
+	for (uint64_t n = 1; n <= taken; n++)
+		assert_int_equal(duplicates_get(d, one_table(n, key)), n);
+	assert_int_equal(duplicates_put(d, one_table(taken + 1, key), taken + 1), 0);
+	assert_int_equal(duplicates_get(d, one_table(taken + 1, key)), taken + 1);
+	assert_int_equal(duplicates_count(d), taken + 1);
+	duplicates_free(d);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_put_get),
 		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_odd_keys),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
