@@ -101,6 +101,32 @@ test_adjust(void **state)
 	mllp_reader_fini(&r);
 }
 
+/* What an event showed is forgotten by the end of the connection too; nothing is taken without an event that shows it. */
+static void
+test_end_behind_a_frame(void **state)
+{
+	struct mllp_reader r;
+	struct mllp_event e, none = { .kind = MLLP_MORE };
+	struct span rest = span_str("c" FS CR);
+	struct buffer out;
+
+	(void)state;
+	buffer_init(&out, 10);
+	mllp_reader_init(&r, 100, 0);
+	assert_int_equal(feed_all(&r, span_str(VT "ab")).kind, MLLP_MORE);
+	assert_int_equal(mllp_reader_held(&r), 2);
+	assert_int_equal(feed_all(&r, span_str("c" FS CR)).kind, MLLP_FRAME);
+	assert_int_equal(mllp_reader_end(&r, MLLP_END_CLOSED, &e), MLLP_MORE);
+	assert_int_equal(mllp_reader_held(&r), 0);
+	assert_false(mllp_reader_take(&r, &none, &out));
+	assert_int_equal(feed_all(&r, span_str(VT "ab")).kind, MLLP_MORE);
+	assert_int_equal(mllp_reader_next(&r, &rest, &e), MLLP_FRAME);
+	assert_int_equal(mllp_reader_end(&r, MLLP_END_CLOSED, &none), MLLP_MORE);
+	assert_false(mllp_reader_take(&r, &e, &out)); /* too late */
+	mllp_reader_fini(&r);
+	buffer_fini(&out);
+}
+
 /* After an idle end the next byte may be no CR, or a CR that came after other bytes: noise. */
 static void
 test_late_cr(void **state)
@@ -179,6 +205,7 @@ main(void)
 		cmocka_unit_test(test_memory_fails_later),
 		cmocka_unit_test(test_adjust),
 		cmocka_unit_test(test_late_cr),
+		cmocka_unit_test(test_end_behind_a_frame),
 		cmocka_unit_test(test_frame_in_place),
 	};
 
