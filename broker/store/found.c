@@ -112,6 +112,8 @@ head_read(struct journal *journal, struct found *file)
 		file->outcome = SEGMENT_HEAD_BAD; /* somebody renamed it */
 	if (file->outcome == SEGMENT_HEAD_OK && copies < 2)
 		quarantine_tell(journal, file->number, 0, "one copy of the segment's head is damaged");
+	if (file->outcome == SEGMENT_HEAD_OK && !segment_head_clear(block))
+		quarantine_tell(journal, file->number, 0, "bytes of the segment's head that nobody writes");
 	return 0;
 }
 

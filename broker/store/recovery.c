@@ -48,7 +48,7 @@ index_load(struct journal *journal, struct segment *segment, int fd, uint64_t bo
 		r = 0;
 		goto out;
 	}
-	if (r || got < len || !segment_is_index(bytes) ||
+	if (r || got < len || !segment_index_fits(bytes, &foot) ||
 	    digest_crc32c(0, span_make(bytes + SEGMENT_INDEX_HEAD, len - SEGMENT_INDEX_HEAD)) !=
 		foot.index_crc)
 		goto out;
@@ -253,6 +253,20 @@ segment_scan(struct journal *journal, struct segment *segment, int fd, uint64_t 
 	return r;
 }
 
+/* Whether something stands where a foot would: a segment that was not sealed has zeros there. */
+static int
+index_left(int fd, uint64_t size, bool *left)
+{
+	uint8_t foot[SEGMENT_FOOT_SIZE];
+	size_t got = 0;
+	int r = 0;
+
+	if (size > sizeof foot)
+		r = disk_read(fd, size - sizeof foot, foot, sizeof foot, &got);
+	*left = r == 0 && !segment_is_zero(foot, got);
+	return r == -EIO ? 0 : r;
+}
+
 /* Take one file in as a segment of the list. */
 static int
 segment_load(struct journal *journal, const struct found *file)
@@ -260,7 +274,7 @@ segment_load(struct journal *journal, const struct found *file)
 	char path[JOURNAL_PATH_MAX];
 	struct segment *segment = segment_new();
 	const struct segment *before;
-	bool loaded = file->voided;
+	bool loaded = file->voided, sealed = false;
 	int r;
 
 	if (!segment)
@@ -291,8 +305,15 @@ segment_load(struct journal *journal, const struct found *file)
 		r = disk_open(path, file->bound == UINT64_MAX ? O_RDWR : O_RDONLY, &segment->fd);
 	if (r == 0 && !file->voided)
 		r = index_load(journal, segment, segment->fd, file->bound, &loaded);
-	if (r == 0 && !loaded)
-		r = segment_scan(journal, segment, segment->fd, file->bound);
+	if (r == 0 && !loaded) {
+		r = index_left(segment->fd, file->size, &sealed);
+		if (r == 0)
+			r = segment_scan(journal, segment, segment->fd, file->bound);
+		/* what was cut behind its foot had index and foot on disk before */
+		if (r == 0 && sealed && segment->end + segment_seal_size(segment->records) == file->size)
+			quarantine_tell(journal, file->number, segment->end,
+			    "the segment's index is damaged; its records are read one by one");
+	}
 	if (r) {
 		segment_free(segment);
 		return r;

@@ -150,6 +150,15 @@ segment_head_decode(const uint8_t in[static SEGMENT_HEAD_SIZE], struct segment_h
 	return is_foreign(in) ? SEGMENT_HEAD_FORMAT : SEGMENT_HEAD_BAD;
 }
 
+bool
+segment_head_clear(const uint8_t in[static SEGMENT_HEAD_SIZE])
+{
+	const uint8_t *behind = in + HEAD_OTHER + HEAD_COPY;
+
+	return segment_is_zero(in + HEAD_COPY, HEAD_OTHER - HEAD_COPY) &&
+	       segment_is_zero(behind, (size_t)(in + SEGMENT_HEAD_SIZE - behind));
+}
+
 void
 segment_entry_encode(const struct segment_entry *entry, uint8_t out[static SEGMENT_ENTRY_SIZE])
 {
@@ -187,6 +196,15 @@ segment_index_head(uint32_t count, uint32_t crc, uint8_t out[static SEGMENT_INDE
 	bytes_put32(out, INDEX_MAGIC);
 	bytes_put32(out + 4, count);
 	bytes_put32(out + 8, crc);
+}
+
+bool
+segment_index_fits(const uint8_t *bytes, const struct segment_foot *foot)
+{
+	uint8_t head[SEGMENT_INDEX_HEAD];
+
+	segment_index_head(foot->count, foot->index_crc, head);
+	return memcmp(bytes, head, sizeof head) == 0;
 }
 
 bool

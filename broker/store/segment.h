@@ -48,6 +48,9 @@ void segment_head_encode(const struct segment_head *head, uint8_t out[static SEG
 enum segment_head_outcome segment_head_decode(const uint8_t in[static SEGMENT_HEAD_SIZE],
     struct segment_head *head, int *copies) __attribute__((warn_unused_result));
 
+/* Whether all of the block that is neither copy of the head is zero, as it was made. */
+bool segment_head_clear(const uint8_t in[static SEGMENT_HEAD_SIZE]) __attribute__((warn_unused_result));
+
 /* What the index of a sealed segment says of one record. */
 struct segment_entry {
 	uint64_t seq;
@@ -77,6 +80,10 @@ struct segment_foot {
 uint64_t segment_seal_size(uint64_t count);
 
 void segment_index_head(uint32_t count, uint32_t crc, uint8_t out[static SEGMENT_INDEX_HEAD]);
+
+/* Whether these SEGMENT_INDEX_HEAD bytes are the head that ${foot} goes with, all of them. */
+bool segment_index_fits(const uint8_t *bytes, const struct segment_foot *foot)
+    __attribute__((warn_unused_result));
 
 /* Whether the bytes are the head of an index: the end of the records, however the rest looks. */
 bool segment_is_index(const uint8_t *bytes);

@@ -101,6 +101,8 @@ head_verify(struct verify *verify, struct view *view)
 	}
 	if (copies < 2)
 		finding(verify, number, 0, "one copy of the head is damaged");
+	if (!segment_head_clear(block))
+		finding(verify, number, 0, "bytes of the head that nobody writes");
 	memcpy(view->chain, head.prev_chain, DIGEST_SHA256_LEN);
 	if (memcmp(head.secret, verify->journal->secret, SEGMENT_ID_LEN) != 0)
 		finding(verify, number, 0, "the head is of another journal");
@@ -138,7 +140,7 @@ static int
 record_verify(struct verify *verify, struct view *view, uint64_t offset, const struct record_header *h)
 {
 	uint32_t number = view->segment->number;
-	uint64_t front = offset + RECORD_HEADER_SIZE;
+	uint64_t front = offset + RECORD_HEADER_SIZE, used;
 	struct segment_removal removal;
 	const uint8_t *bytes;
 	bool ok, body_ok;
@@ -153,6 +155,12 @@ record_verify(struct verify *verify, struct view *view, uint64_t offset, const s
 		finding(verify, number, offset, "facts or decision do not match their checksum");
 	if (!body_ok)
 		finding(verify, number, offset, "the received bytes do not match their checksum");
+	used = record_body_at(h) + h->body_len;
+	r = reader_get(&view->reader, offset + used, (size_t)(record_length(h) - used), &bytes);
+	if (r < 0)
+		return r;
+	if (r == 0 && !segment_is_zero(bytes, (size_t)(record_length(h) - used)))
+		finding(verify, number, offset, "the bytes behind the record are not zero");
 	if (!(h->head.flags & RECORD_CARRIED)) {
 		if (h->head.seq <= verify->last_seq)
 			finding(verify, number, offset, "the sequence goes backwards");
@@ -252,7 +260,7 @@ seal_verify(struct verify *verify, struct view *view)
 	    &view->reader, foot.end, SEGMENT_INDEX_HEAD + (size_t)count * SEGMENT_ENTRY_SIZE, &bytes);
 	if (r < 0)
 		return r;
-	if (r || !segment_is_index(bytes) ||
+	if (r || !segment_index_fits(bytes, &foot) ||
 	    digest_crc32c(0, span_make(bytes + SEGMENT_INDEX_HEAD, (size_t)count * SEGMENT_ENTRY_SIZE)) !=
 		foot.index_crc) {
 		finding(verify, number, foot.end, "the index is damaged");
