@@ -19,6 +19,7 @@
 #include "broker/doors/door.h"
 #include "broker/reload.h"
 #include "broker/store/lock.h"
+#include "broker/store/seal_key.h"
 
 #define TICK_MS	     1000u
 #define WORKER_QUEUE 1024u
@@ -224,6 +225,8 @@ open_store(struct daemon *daemon, struct buffer *errors)
 		    r);
 		return r < 0 ? r : -EPROTO;
 	}
+	journal_seal(daemon->journal, daemon->seal);
+	daemon->seal = NULL;
 	r = core_start(daemon->core, daemon->journal, daemon->workers);
 	if (r == 0)
 		r = trace_open(&daemon->trace, config->state, daemon->journal);
@@ -365,6 +368,17 @@ open_presence(struct daemon *daemon)
 	return presence_new(&daemon->presence, &options);
 }
 
+/* A seal that has ended since does not keep a broker from starting: messages go on and the log tells that they are not signed. */
+static int
+seal_load(struct daemon *daemon, struct buffer *errors)
+{
+	int r = seal_key_configured(&daemon->seal, &daemon->config->journal, errors);
+
+	if (r == 0)
+		ends_seal(&daemon->ends, daemon->seal);
+	return r;
+}
+
 static int
 open_all(struct daemon *daemon, struct buffer *errors)
 {
@@ -384,6 +398,8 @@ open_all(struct daemon *daemon, struct buffer *errors)
 	r = tls_server_new(&daemon->tls, &config->tls, errors);
 	if (r == 0)
 		r = tls_client_new(&daemon->client, &config->tls, errors);
+	if (r == 0)
+		r = seal_load(daemon, errors);
 	if (r)
 		return r < 0 ? r : -EINVAL;
 	r = loop_new(&daemon->loop);
@@ -476,6 +492,7 @@ daemon_free(struct daemon *daemon)
 	loop_timer_free(daemon->stop);
 	loop_timer_free(daemon->memory);
 	loop_free(daemon->loop);
+	seal_key_free(daemon->seal);
 	tls_free(daemon->tls);
 	tls_free(daemon->client);
 	lock_release(daemon->lock);

@@ -53,6 +53,7 @@ struct daemon {
 	uint64_t judge_us; /* when all links are judged again */
 	struct seen *seen; /* certificates of destinations */
 	struct ends ends;
+	struct seal_key *seal; /* until the journal has it */
 	bool stopping;
 };
 

@@ -14,6 +14,7 @@
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
 #include "broker/daemon_state.h"
+#include "broker/store/seal_key.h"
 
 #define REPORT_MAX ((size_t)1 << 20)
 
@@ -29,6 +30,7 @@ struct reload {
 	void *arg;
 	const struct config *before, *after; /* both held; ${after} NULL: could not be loaded */
 	struct tls_context *server, *client;
+	struct seal_key *seal;
 	struct config_changes changes;
 	struct buffer report; /* errors; when there is none, what changes */
 	int result;
@@ -43,6 +45,7 @@ reload_free(struct reload *reload)
 	config_release(reload->after);
 	tls_free(reload->server);
 	tls_free(reload->client);
+	seal_key_free(reload->seal);
 	buffer_fini(&reload->report);
 	free(reload->who);
 	free(reload);
@@ -173,6 +176,8 @@ make_contexts(struct reload *reload, const struct tls_identity *own)
 	if (r == 0 &&
 	    (!same_certificate(own, tls_own(reload->server)) || (dials && !config_dials(reload->before))))
 		r = tls_check(tls, dials, &reload->report);
+	if (r == 0)
+		r = seal_key_configured(&reload->seal, &reload->after->journal, &reload->report);
 	return r;
 }
 
@@ -250,6 +255,9 @@ take_over(struct daemon *daemon, struct reload *reload)
 	slots_resize(&daemon->slots, config->limits.large_slots);
 	budget_resize(&daemon->budget, config->limits.memory);
 	log_level_set((enum log_level)config->log_level);
+	ends_seal(&daemon->ends, reload->seal);
+	journal_seal(daemon->journal, reload->seal);
+	reload->seal = NULL;
 	daemon->tls = reload->server;
 	daemon->client = reload->client;
 	reload->server = server;

@@ -159,6 +159,9 @@ compare_settings(const struct config *before, const struct config *after, struct
 		{ "log.level", before->log_level == after->log_level },
 		{ "journal.duplicate_window",
 		    before->journal.duplicate_window_s == after->journal.duplicate_window_s },
+		{ "journal.seal_certificate",
+		    same_text(before->journal.seal_certificate, after->journal.seal_certificate) &&
+			same_text(before->journal.seal_key, after->journal.seal_key) },
 		{ "unrouted", before->unrouted == after->unrouted },
 	};
 

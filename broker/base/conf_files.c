@@ -40,9 +40,8 @@ check_readable(const char *path, const char *what, struct buffer *errors)
 
 /* A key is its owner's alone, and the owner is us or root. */
 static bool
-check_key(const char *path, struct buffer *errors)
+check_key(const char *path, const char *what, struct buffer *errors)
 {
-	static const char what[] = "tls.key";
 	struct stat st;
 	bool good = check_readable(path, what, errors);
 
@@ -122,7 +121,11 @@ config_check_files(const struct config *config, struct buffer *errors)
 	good &= check_readable(config->tls.authorities, "tls.authorities", errors);
 	if (config->tls.crls)
 		good &= check_readable(config->tls.crls, "tls.crls", errors);
-	good &= check_key(config->tls.key, errors);
+	good &= check_key(config->tls.key, "tls.key", errors);
+	if (config->journal.seal_certificate)
+		good &= check_readable(config->journal.seal_certificate, "journal.seal_certificate", errors);
+	if (config->journal.seal_key)
+		good &= check_key(config->journal.seal_key, "journal.seal_key", errors);
 	good &= check_state(config->state, errors);
 	good &= check_in_directory(config->socket, "control.socket: its directory", errors);
 	if (config->log_file)

@@ -68,6 +68,8 @@ static const struct conf_key journal_keys[] = {
 	    .fallback = "7d", .least = MINUTE, .most = 366 * DAY },
 	JOURNAL(disk_floor, CONF_SIZE, "1G", .least = MIB, .most = 1024 * GIB),
 	JOURNAL(reserve, CONF_SIZE, "16M", .least = MIB, .most = GIB),
+	{ "seal_certificate", CONF_PATH, offsetof(struct config_journal, seal_certificate) },
+	{ "seal_key", CONF_PATH, offsetof(struct config_journal, seal_key) },
 };
 
 #define LIMIT(name, kind, text, low, high)                                                                   \
@@ -164,6 +166,10 @@ conf_read_plain(struct conf_reader *r, struct config *c)
 	read_group(r, "admin", admin_keys, COUNT(admin_keys), c);
 	read_tls(r, &c->tls);
 	read_group(r, "journal", journal_keys, COUNT(journal_keys), &c->journal);
+	if (!c->journal.seal_certificate != !c->journal.seal_key)
+		conf_error(r, conf_first(r, "journal"),
+		    "journal: %s is missing; meant are both seal_certificate and seal_key, or none",
+		    c->journal.seal_key ? "seal_certificate" : "seal_key");
 	read_group(r, "limits", limit_keys, COUNT(limit_keys), &c->limits);
 
 	if (c->admin_address && !conf_text_loopback(c->admin_address))

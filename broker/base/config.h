@@ -181,6 +181,9 @@ struct config_journal {
 	uint64_t duplicate_window_s;
 	uint64_t disk_floor; /* free bytes under which pushes are answered AR */
 	uint64_t reserve;    /* bytes kept zero-filled for outcomes, reads, refusals and operators' acts */
+	const char
+	    *seal_certificate; /* PEM files of the key that signs the journal; both NULL: it is not signed */
+	const char *seal_key;
 };
 
 struct config_limits {

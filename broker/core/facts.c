@@ -35,6 +35,10 @@ enum tag {
 	TAG_COMPARABLE,
 	TAG_AUTHORITY,
 	TAG_DOCUMENT,
+	TAG_CERTIFICATE_ISSUER,
+	TAG_CERTIFICATE_SUBJECT,
+	TAG_CERTIFICATE_SERIAL,
+	TAG_CERTIFICATE_SHA256,
 };
 
 enum document_tag {
@@ -75,6 +79,10 @@ static const struct text_field {
 	{ TAG_DELIMITERS, offsetof(struct facts, delimiters) },
 	{ TAG_PROFILE, offsetof(struct facts, profile) },
 	{ TAG_COMPARABLE, offsetof(struct facts, comparable) },
+	{ TAG_CERTIFICATE_ISSUER, offsetof(struct facts, certificate_issuer) },
+	{ TAG_CERTIFICATE_SUBJECT, offsetof(struct facts, certificate_subject) },
+	{ TAG_CERTIFICATE_SERIAL, offsetof(struct facts, certificate_serial) },
+	{ TAG_CERTIFICATE_SHA256, offsetof(struct facts, certificate_sha256) },
 };
 
 static const struct text_field document_fields[] = {

@@ -14,7 +14,7 @@
 #include "codecs/span.h"
 
 /* Version of the extractor that wrote the facts: raised whenever the same bytes would give other facts. */
-#define FACTS_VERSION 1
+#define FACTS_VERSION 2 /* 2: with the certificate of the peer */
 
 enum door {
 	DOOR_MLLP = 1,
@@ -47,6 +47,10 @@ struct facts {
 	struct span peer; /* configured name */
 	struct span establishment;
 	struct span listener;
+	struct span certificate_issuer,
+	    certificate_subject;	/* RFC 2253; of what the peer showed, all empty when it showed none */
+	struct span certificate_serial; /* hexadecimal */
+	struct span certificate_sha256; /* 32 bytes, of the whole certificate */
 	struct span sending_application, sending_facility, receiving_application,
 	    receiving_facility;			   /* MSH-3..6 */
 	struct span time;			   /* MSH-7 */

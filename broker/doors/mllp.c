@@ -307,6 +307,8 @@ opened(struct link *link, struct peer *peer, void *arg)
 	c->link = link;
 	c->link_id = link_id(link);
 	c->peer = peer;
+	if (peer->shown) /* just now, for this link */
+		c->certificate = peer->last;
 	c->waiter.granted = slot_granted;
 	budget_sit(&c->seat, door->context.budget, memory_granted);
 	budget_join(&c->seat, &peer->memory);

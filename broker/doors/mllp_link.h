@@ -82,6 +82,7 @@ struct mllp_connection {
 	struct link *link; /* NULL: gone */
 	uint64_t link_id;
 	struct peer *peer;
+	struct tls_identity certificate; /* what the peer showed; serial empty: none */
 	struct mllp_reader reader;
 	struct buffer rest; /* received, not looked at yet: while reading is held back */
 	struct mllp_slot *first, *last;

@@ -397,12 +397,25 @@ tell_mode(struct mllp_slot *slot)
 	log_commit(&line);
 }
 
+/* Which certificate the message came from: journalled, so that it can be shown later. */
+static void
+put_certificate(struct facts *facts, const struct tls_identity *certificate)
+{
+	if (!certificate->serial[0])
+		return;
+	facts->certificate_issuer = span_str(certificate->issuer);
+	facts->certificate_subject = span_str(certificate->subject);
+	facts->certificate_serial = span_str(certificate->serial);
+	facts->certificate_sha256 = span_make(certificate->sha256, sizeof(certificate->sha256));
+}
+
 static void
 submit_judged(struct mllp_slot *slot)
 {
 	struct content *content = &slot->content;
 
 	content->facts.door = DOOR_MLLP;
+	put_certificate(&content->facts, &slot->connection->certificate);
 	if (slot->no_end_cr)
 		content->facts.leniencies |= LENIENT_NO_END_CR;
 	slot->submission.kind = content->kind == CONTENT_STRAY ? SUBMIT_STRAY : SUBMIT_MESSAGE;

@@ -9,6 +9,7 @@
 #include "broker/base/metrics.h"
 #include "broker/net/peers.h"
 #include "broker/net/seen.h"
+#include "broker/store/seal_key.h"
 
 #define DAY ((int64_t)86400)
 
@@ -73,6 +74,36 @@ tell_own(struct ends *ends, const struct tls_identity *own, int64_t now_s)
 	if (ends_due(&ends->own, own, now_s, &within))
 		tell_end(within <= ENDS_NOW_DAYS ? EVENT_CERTIFICATE_ENDING_NOW : EVENT_CERTIFICATE_ENDS,
 		    "whose", "broker", own, within, now_s);
+}
+
+void
+ends_seal(struct ends *ends, const struct seal_key *seal)
+{
+	const struct seal_names *names = seal ? seal_key_names(seal) : NULL;
+	struct tls_identity *identity = &ends->seal_identity;
+
+	memset(identity, 0, sizeof(*identity));
+	if (!names)
+		return;
+	memcpy(identity->subject, names->subject, sizeof(identity->subject));
+	memcpy(identity->issuer, names->issuer, sizeof(identity->issuer));
+	memcpy(identity->serial, names->serial, sizeof(identity->serial));
+	identity->not_before = names->not_before;
+	identity->not_after = names->not_after;
+}
+
+static void
+tell_seal(struct ends *ends, int64_t now_s)
+{
+	const struct tls_identity *seal = &ends->seal_identity;
+	int within;
+
+	if (!seal->not_after)
+		return;
+	metric_set(metric_series(METRIC_CERTIFICATE_DAYS, "seal"), tls_identity_days(seal, now_s));
+	if (ends_due(&ends->seal, seal, now_s, &within))
+		tell_end(within <= ENDS_NOW_DAYS ? EVENT_CERTIFICATE_ENDING_NOW : EVENT_CERTIFICATE_ENDS,
+		    "whose", "seal", seal, within, now_s);
 }
 
 static void
@@ -141,6 +172,7 @@ ends_tell(struct ends *ends, const struct tls_context *context, struct peers *pe
     int64_t now_s)
 {
 	tell_own(ends, tls_own(context), now_s);
+	tell_seal(ends, now_s);
 	for (size_t i = 0; i < peers_count(peers); i++)
 		tell_peer(peers_at(peers, i), now_s);
 	for (size_t i = 0; seen && i < seen_count(seen); i++)

@@ -47,10 +47,15 @@ bool ends_due(struct ends_told *told, const struct tls_identity *identity, int64
 
 /* What there is to tell beside what peers and destinations remember themselves. All zero at the start. */
 struct ends {
-	struct ends_told own;
-	int64_t stale_told_s; /* when the lists were looked at for telling last */
-	size_t stale, closed; /* lists that were told of then */
+	struct ends_told own, seal;
+	struct tls_identity seal_identity; /* not_after 0: there is no seal */
+	int64_t stale_told_s;		   /* when the lists were looked at for telling last */
+	size_t stale, closed;		   /* lists that were told of then */
 };
+
+/* From now on tell of ${seal}, too; NULL: there is none. */
+struct seal_key;
+void ends_seal(struct ends *ends, const struct seal_key *seal);
 
 /*
  * Tell the log what is due at ${now_s} (Unix seconds), and the metrics how many days are left: our certificate and the lists of ${context}, the last seen of

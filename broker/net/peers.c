@@ -168,6 +168,7 @@ void
 peer_seen(struct peer *peer, X509 *certificate)
 {
 	peer->last_seen_us = clock_wall_us();
+	peer->shown = certificate != NULL;
 	if (!certificate)
 		return;
 	tls_identity_read(&peer->last, certificate);

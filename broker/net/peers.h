@@ -28,8 +28,9 @@ struct peer {
 	unsigned polls;		    /* requests of the pull API that wait for something to list */
 	uint64_t last_seen_us;	    /* wall; 0: never */
 	struct tls_identity last;   /* see peer_certificate */
-	struct ends_told told;	    /* of its end; for ends.c */
-	uint64_t junk_bytes;	    /* refused in the current hour */
+	bool shown; /* its newest connection came with that one; false: with none, through a plain listener */
+	struct ends_told told; /* of its end; for ends.c */
+	uint64_t junk_bytes;   /* refused in the current hour */
 	uint64_t junk_hour;
 	uint64_t heard_us;	/* monotonic: its last message, or when we began to listen; of presence.c */
 	struct bounces bounces; /* its connections, as the log tells them */

@@ -34,6 +34,7 @@ struct tls_identity {
 	char serial[64];	       /* hex */
 	int64_t not_before, not_after; /* Unix seconds */
 	uint8_t spki[32];	       /* SHA-256 of the SubjectPublicKeyInfo */
+	uint8_t sha256[32];	       /* SHA-256 of the whole certificate */
 };
 
 /* Outcome of tls_server_new and tls_client_new beside 0 and -errno. */

@@ -74,6 +74,7 @@ tls_identity_read(struct tls_identity *identity, X509 *certificate)
 	if (len > 0)
 		EVP_Digest(der, (size_t)len, identity->spki, NULL, EVP_sha256(), NULL);
 	OPENSSL_free(der);
+	(void)X509_digest(certificate, EVP_sha256(), identity->sha256, NULL);
 	ERR_clear_error();
 }
 

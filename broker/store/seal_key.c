@@ -14,6 +14,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "broker/base/config.h"
+
 #define RSA_BITS_MIN 2048
 #define RUN_MAX	     (STATEMENT_CERTIFICATES * (4 + STATEMENT_CERTIFICATE_MAX))
 
@@ -157,8 +159,6 @@ first_check(struct seal_key *key, X509 *x)
 		return "the certificate is not that of the key";
 	if (X509_cmp_current_time(X509_get0_notBefore(x)) > 0)
 		return "the certificate's time has not come yet";
-	if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0)
-		return "the certificate's time has passed";
 	names_read(x, &key->names);
 	return NULL;
 }
@@ -249,6 +249,13 @@ seal_key_load(
 	return 0;
 }
 
+int
+seal_key_configured(struct seal_key **keyp, const struct config_journal *config, struct buffer *errors)
+{
+	*keyp = NULL;
+	return config->seal_key ? seal_key_load(keyp, config->seal_certificate, config->seal_key, errors) : 0;
+}
+
 void
 seal_key_free(struct seal_key *key)
 {
@@ -259,16 +266,10 @@ seal_key_free(struct seal_key *key)
 	free(key);
 }
 
-const char *
-seal_key_subject(const struct seal_key *key)
+const struct seal_names *
+seal_key_names(const struct seal_key *key)
 {
-	return key->names.subject;
-}
-
-int64_t
-seal_key_not_after(const struct seal_key *key)
-{
-	return key->names.not_after;
+	return &key->names;
 }
 
 int

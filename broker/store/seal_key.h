@@ -23,16 +23,26 @@ enum {
 
 /*
  * The key in ${key_path} and its certificate, with those that vouch for it, in ${certificate_path}, both PEM. The certificate must be the key's, an
- * EC or RSA (2048 bits at least) one, for signatures, and its time must have come and not passed. 0 (seal_key_free is owed), SEAL_KEY_INVALID,
+ * EC or RSA (2048 bits at least) one, for signatures, and its time must have come; that it has passed is found when it is to sign. 0 (seal_key_free is owed), SEAL_KEY_INVALID,
  * -errno.
  */
 int seal_key_load(struct seal_key **keyp, const char *certificate_path, const char *key_path,
     struct buffer *errors) __attribute__((warn_unused_result));
 void seal_key_free(struct seal_key *key);
 
-/* Its subject, RFC 2253; the Unix second its time ends. */
-const char *seal_key_subject(const struct seal_key *key);
-int64_t seal_key_not_after(const struct seal_key *key);
+struct config_journal;
+
+/* The same by a configuration: *${keyp} is NULL when it names none. */
+int seal_key_configured(struct seal_key **keyp, const struct config_journal *config, struct buffer *errors)
+    __attribute__((warn_unused_result));
+
+/* What is told of a certificate: names in RFC 2253 form, cut. */
+struct seal_names {
+	char subject[256], issuer[256];
+	char serial[64];	       /* hex */
+	int64_t not_before, not_after; /* Unix seconds */
+};
+const struct seal_names *seal_key_names(const struct seal_key *key);
 
 /*
  * Sign ${statement}, of which algorithm and certificates are filled in here, and append the facts of a RECORD_SIGNED to ${facts}.
@@ -44,12 +54,7 @@ int seal_key_sign(const struct seal_key *key, struct statement *statement, struc
 /* Whether the signature in ${facts} is that of its first certificate over its statement. */
 bool seal_signed(const struct statement_facts *facts) __attribute__((warn_unused_result));
 
-/* The names of a certificate (DER), RFC 2253 and cut; false when it is none. */
-struct seal_names {
-	char subject[256], issuer[256];
-	char serial[64];	       /* hex */
-	int64_t not_before, not_after; /* Unix seconds */
-};
+/* The names of a certificate (DER); false when it is none. */
 bool seal_names(struct span der, struct seal_names *names) __attribute__((warn_unused_result));
 
 /* Authorities that a verifier trusts. */

@@ -306,7 +306,7 @@ cut_finish(struct journal *journal, struct cut *cut)
 	bool later, tell;
 	int r;
 
-	if (seal_key_not_after(journal->seal) < (int64_t)(cut->statement.time_us / 1000000))
+	if (seal_key_names(journal->seal)->not_after < (int64_t)(cut->statement.time_us / 1000000))
 		r = CUT_ENDED;
 	else
 		r = cut_sign(journal, cut, &seq);

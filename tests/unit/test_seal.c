@@ -99,7 +99,7 @@ test_keys(void **state)
 	options.from_s = -7200;
 	options.to_s = -3600;
 	seal_make(&options, &root);
-	refused("time has passed");
+	seal_key_free(seal_load()); /* a broker starts with it, but does not sign */
 	options.from_s = 3600;
 	options.to_s = 7200;
 	seal_make(&options, &root);
