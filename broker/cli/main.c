@@ -36,10 +36,17 @@ static const struct cli_command commands[] = {
 	    "  --refused      only what was not accepted\n"
 	    "  --before ID    the next page: older than this one\n",
 	    cli_search },
-	{ "show", "ID [--content | --document N] [--reason TEXT]", "the life of a message, one line a hop",
+	{ "show", "ID [--content | --document N | --proof FILE] [--reason TEXT]",
+	    "the life of a message, one line a hop",
 	    "Metadata only. With --content the message itself goes to standard output, with --document N the "
 	    "decoded\n"
-	    "document N; both need --reason, and that read is journalled before a byte is given out.\n",
+	    "document N; both need --reason, and that read is journalled before a byte is given out.\n"
+	    "--proof FILE writes what shows to others that it was received, when, from which certificate, "
+	    "and "
+	    "what\n"
+	    "each destination answered: liaison verify --proof FILE. It holds metadata, titles of documents "
+	    "among\n"
+	    "them, and is journalled as a read.\n",
 	    cli_show },
 	{ "why", "ID", "where a message is and why, in a sentence", "", cli_why },
 	{ "peers", "[test NAME]", "peers, their connections and counts since the start",
@@ -96,6 +103,12 @@ static const struct cli_command commands[] = {
 	    "The configuration as it lies on disk, every checksum of the journal and its chain, free space, "
 	    "the view.\n",
 	    cli_check },
+	{ "verify", "--proof FILE --ca CA [--content FILE]",
+	    "check a proof, on any machine and without a broker",
+	    "Prints what it shows. Any changed byte makes it NOT good: exit status 1.\n"
+	    "  --ca CA         PEM: the authorities that may vouch for the seal of the broker\n"
+	    "  --content FILE  also that this file holds the bytes that were received\n",
+	    cli_verify },
 	{ "rebuild", "[--reason TEXT]", "delete the view and make it anew from the journal",
 	    "Nothing is lost and nothing stops: the view is only what show, why, queue and search read.\n",
 	    cli_rebuild },

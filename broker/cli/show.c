@@ -8,6 +8,7 @@
 #include "broker/cli/cli.h"
 #include "broker/cli/control_client.h"
 #include "broker/cli/table.h"
+#include "broker/cli/verify.h"
 #include "codecs/base64.h"
 
 struct showing {
@@ -195,9 +196,9 @@ cli_show(const struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = { { "content", no_argument, NULL, 'c' },
 		{ "document", required_argument, NULL, 'd' }, { "reason", required_argument, NULL, 'r' },
-		{ NULL, 0, NULL, 0 } };
+		{ "proof", required_argument, NULL, 'p' }, { NULL, 0, NULL, 0 } };
 	uint64_t id = 0, document = 0;
-	const char *reason = NULL;
+	const char *reason = NULL, *proof = NULL;
 	bool content = false;
 	json_t *request;
 	int option;
@@ -207,24 +208,30 @@ cli_show(const struct cli *cli, int argc, char **argv)
 			content = true;
 		else if (option == 'r')
 			reason = optarg;
+		else if (option == 'p')
+			proof = optarg;
 		else if (option != 'd' || !cli_number(optarg, 1, 1000000, &document))
 			return cli_bad_option(cli, options, option);
 	}
 	if (optind + 1 != argc || !cli_id(cli, argv[optind], &id))
 		return cli_usage(cli);
 	content = content || document;
+	if (content && proof)
+		return cli_usage(cli);
 	if (content && (!reason || !reason[0]))
 		return cli_fail(cli, CLI_COULD_NOT,
 		    "content is shown for a reason only: --reason TEXT, it is journalled");
 	request = json_pack("{sssI}", "command", "show", "id", (json_int_t)id);
-	if (!content)
+	if (!content && !proof)
 		return ask(cli, request);
-	json_object_set_new(request, "content", json_true());
-	json_object_set_new(request, "reason", json_string(reason));
+	json_object_set_new(request, content ? "content" : "proof", json_true());
+	json_object_set_new(request, "reason", json_string(reason ? reason : ""));
 	if (!json_object_get(request, "reason")) {
 		json_decref(request);
 		return cli_fail(cli, CLI_COULD_NOT, "the reason is not UTF-8 text");
 	}
+	if (proof)
+		return verify_make_proof(cli, request, proof);
 	if (document)
 		json_object_set_new(request, "document", json_integer((json_int_t)document));
 	return control_client_once(cli, request, write_content, NULL);

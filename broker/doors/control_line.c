@@ -51,6 +51,7 @@ static const struct argument {
 	{ "id", KIND_NUMBER, offsetof(struct control_line, id),
 	    BIT(CONTROL_SHOW) | BIT(CONTROL_WHY) | BIT(CONTROL_TAIL) },
 	{ "document", KIND_NUMBER, offsetof(struct control_line, document), BIT(CONTROL_SHOW) },
+	{ "proof", KIND_FLAG, offsetof(struct control_line, proof), BIT(CONTROL_SHOW) },
 	{ "content", KIND_FLAG, offsetof(struct control_line, content), BIT(CONTROL_SHOW) },
 	{ "reason", KIND_TEXT, offsetof(struct control_line, reason),
 	    BIT(CONTROL_SHOW) | BIT(CONTROL_REBUILD) | BIT(CONTROL_HOLD) | BIT(CONTROL_RELEASE) |
@@ -265,6 +266,8 @@ judge(const struct control_line *line, char *problem)
 		wrong = "which id?";
 	else if (line->content && is_blank(line->reason))
 		wrong = "content is given for a reason only: \"reason\" is missing";
+	else if (line->proof && line->content)
+		wrong = "a proof shows no content: \"proof\" or \"content\", one of them";
 	else if (line->document && !line->content)
 		wrong = "a document is content: \"content\" is missing";
 	else if (line->verb == CONTROL_QUEUE && line->dead && !line->destination[0])

@@ -44,6 +44,7 @@ struct control_line {
 	uint64_t id;		 /* show, why: a sequence */
 	uint64_t document;	 /* show: number of the document, 0: the message itself */
 	bool content;		 /* show: the bytes, too; needs a reason */
+	bool proof;		 /* show: what proves it to others, instead */
 	const char *reason;	 /* show, and every act */
 	const char *peer;	 /* tail, search, replay, peer-test */
 	const char *control;	 /* search: MSH-10 */

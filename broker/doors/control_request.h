@@ -114,6 +114,7 @@ control_step control_certs, control_peer_test;		    /* control_certs.c */
 control_step control_show, control_why, control_search;	    /* control_show.c */
 control_step control_queue;				    /* control_queue.c */
 control_step control_content;				    /* control_content.c */
+control_step control_proof;				    /* control_proof.c */
 control_step control_tail;				    /* control_tail.c */
 control_step control_check, control_rebuild;		    /* control_check.c */
 control_step control_reload, control_hold, control_release; /* control_acts.c */

@@ -199,6 +199,10 @@ show_done(struct control_request *request)
 void
 control_show(struct control_request *request)
 {
+	if (request->line.proof) {
+		control_proof(request);
+		return;
+	}
 	if (request->line.content) {
 		control_content(request);
 		return;

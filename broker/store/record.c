@@ -93,17 +93,12 @@ record_encode(const struct record_header *header, uint32_t seed, uint64_t offset
 	bytes_put32(out + AT_HEADER_CRC, header_crc(out, seed, offset));
 }
 
-bool
-record_decode(
-    const uint8_t in[static RECORD_HEADER_SIZE], uint32_t seed, uint64_t offset, struct record_header *header)
+/* From the type on. */
+static bool
+fields_decode(const uint8_t *in, struct record_header *header)
 {
 	struct record_head *head = &header->head;
 
-	if (bytes_get32(in + AT_MAGIC) != RECORD_MAGIC ||
-	    bytes_get32(in + AT_HEADER_CRC) != header_crc(in, seed, offset))
-		return false;
-	header->front_crc = bytes_get32(in + AT_FRONT_CRC);
-	header->body_crc = bytes_get32(in + AT_BODY_CRC);
 	header->facts_len = bytes_get32(in + AT_FACTS_LEN);
 	header->decision_len = bytes_get32(in + AT_DECISION_LEN);
 	header->body_len = bytes_get64(in + AT_BODY_LEN);
@@ -119,6 +114,29 @@ record_decode(
 	memcpy(head->sha256, in + AT_SHA256, sizeof head->sha256);
 	return head->seq > 0 && head->seq < RECORD_SEQ_LIMIT && header->facts_len <= RECORD_PART_MAX &&
 	       header->decision_len <= RECORD_PART_MAX && header->body_len <= RECORD_BODY_MAX;
+}
+
+bool
+record_decode(
+    const uint8_t in[static RECORD_HEADER_SIZE], uint32_t seed, uint64_t offset, struct record_header *header)
+{
+	if (bytes_get32(in + AT_MAGIC) != RECORD_MAGIC ||
+	    bytes_get32(in + AT_HEADER_CRC) != header_crc(in, seed, offset))
+		return false;
+	header->front_crc = bytes_get32(in + AT_FRONT_CRC);
+	header->body_crc = bytes_get32(in + AT_BODY_CRC);
+	return fields_decode(in, header);
+}
+
+bool
+record_uncover(
+    const uint8_t covered[static RECORD_HEADER_SIZE - RECORD_COVERED_AT], struct record_header *header)
+{
+	uint8_t in[RECORD_HEADER_SIZE] = { 0 };
+
+	memcpy(in + RECORD_COVERED_AT, covered, sizeof in - RECORD_COVERED_AT);
+	header->front_crc = header->body_crc = 0;
+	return fields_decode(in, header) && !(header->head.flags & RECORD_PURGED);
 }
 
 void

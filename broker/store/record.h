@@ -56,6 +56,10 @@ bool record_decode(const uint8_t in[static RECORD_HEADER_SIZE], uint32_t seed, u
 void record_covered(const uint8_t encoded[static RECORD_HEADER_SIZE],
     uint8_t covered[static RECORD_HEADER_SIZE - RECORD_COVERED_AT]);
 
+/* The fields of a header of which only that is at hand; its checksums are 0. False when they are none, or the purged flag is set. */
+bool record_uncover(const uint8_t covered[static RECORD_HEADER_SIZE - RECORD_COVERED_AT],
+    struct record_header *header) __attribute__((warn_unused_result));
+
 /*
  * Move the chain over an encoded header: SHA-256(chain || header from its type on, the purged flag cleared). The checksums are left out so
  * that purged content keeps its place in the chain. 0 or -EIO.
