@@ -255,5 +255,24 @@ void journal_status(struct journal *journal, struct journal_status *status);
  */
 int journal_verify(struct journal *journal, struct buffer *report) __attribute__((warn_unused_result));
 
+/* The signatures of one seal, as a verification found them. */
+struct journal_seal {
+	uint64_t count;
+	struct buffer first, last; /* facts of the first and the last RECORD_SIGNED */
+};
+
+/* What was verified. */
+struct journal_verified {
+	uint64_t records, purged, signatures;
+	uint64_t not_signed; /* records that no signature is about, other than signatures */
+	struct journal_seal *seals;
+	size_t seal_count;
+};
+
+/* The same, and what there was; ${verified} (may be NULL) is filled also when something was found: journal_verified_fini is owed. */
+int journal_verify_seals(struct journal *journal, struct buffer *report, struct journal_verified *verified)
+    __attribute__((warn_unused_result));
+void journal_verified_fini(struct journal_verified *verified);
+
 /* The broker stops: a journal_verify under way ends behind the segment it reads, with -ECANCELED. Thread-safe. */
 void journal_hurry(struct journal *journal);

@@ -10,6 +10,7 @@
 
 #include "broker/store/disk.h"
 #include "broker/store/journal_private.h"
+#include "broker/store/verify_seals.h"
 
 /* A segment that is not there though another names it as the one before. */
 struct missing {
@@ -25,7 +26,8 @@ struct verify {
 	struct missing *missing;
 	struct segment_removal *removed;
 	size_t missing_count, removed_count;
-	uint64_t findings;
+	uint64_t findings, records, purged;
+	struct verify_seals seals;
 	uint64_t last_seq; /* of records born so far */
 	uint32_t oldest;
 	uint32_t *
@@ -45,6 +47,7 @@ struct view {
 	uint8_t want[DIGEST_SHA256_LEN];
 	bool finished;
 	struct reader reader;
+	struct verify_runs runs; /* what was signed of it */
 };
 
 static void
@@ -144,6 +147,7 @@ record_verify(struct verify *verify, struct view *view, uint64_t offset, const s
 	struct segment_removal removal;
 	const uint8_t *bytes;
 	bool ok, body_ok;
+	const char *why;
 	int r;
 
 	r = reader_check_front(&view->reader, offset, h, &ok);
@@ -183,6 +187,13 @@ record_verify(struct verify *verify, struct view *view, uint64_t offset, const s
 		if (r == 0 && segment_removal_decode(span_make(bytes, h->facts_len), &removal))
 			r = removed_add(verify, &removal);
 	}
+	if (r == 0 && ok && h->head.type == RECORD_SIGNED) {
+		r = reader_get(&view->reader, front, h->facts_len, &bytes);
+		if (r == 0 && (why = verify_seals_record(&verify->seals, &view->runs, span_make(bytes, h->facts_len))) != NULL)
+			finding(verify, number, offset, why);
+	}
+	verify->records++;
+	verify->purged += (h->head.flags & RECORD_PURGED) != 0;
 	return r;
 }
 
@@ -214,7 +225,11 @@ records_verify(struct verify *verify, struct view *view)
 		}
 		r = record_verify(verify, view, offset, &header);
 		if (r == 0)
+			r = verify_runs_before(&view->runs, offset, view->chain);
+		if (r == 0)
 			r = record_chain(&verify->sha, encoded, view->chain);
+		if (r == 0)
+			r = verify_runs_behind(&view->runs, offset + record_length(&header), header.head.type == RECORD_SIGNED, &verify->sha, view->chain);
 		if (r)
 			return r;
 		offset += record_length(&header);
@@ -325,6 +340,8 @@ view_take(struct journal *journal, uint32_t number, uint32_t newest, struct view
 	memset(view, 0, sizeof *view);
 	segment->users++;
 	view->segment = segment;
+	if (verify_runs_take(&view->runs, segment)) /* no memory: told by the caller */
+		view->runs.failed = true;
 	view->end = segment->end;
 	view->size = segment->size;
 	view->records = segment->records;
@@ -341,6 +358,8 @@ view_verify(struct verify *verify, struct view *view)
 	bool gone;
 	int fd, r;
 
+	if (view->runs.failed)
+		return -ENOMEM;
 	r = segment_use(verify->journal, segment, &fd);
 	if (r == -ENOENT) {
 		pthread_mutex_lock(&verify->journal->lock);
@@ -365,6 +384,8 @@ view_verify(struct verify *verify, struct view *view)
 	r = head_verify(verify, view);
 	if (r == 0)
 		r = records_verify(verify, view);
+	if (r == 0)
+		r = verify_seals_runs(&verify->seals, &view->runs);
 	if (r == 0 && view->finished)
 		r = seal_verify(verify, view);
 	reader_fini(&view->reader);
@@ -406,6 +427,12 @@ journal_hurry(struct journal *journal)
 int
 journal_verify(struct journal *journal, struct buffer *report)
 {
+	return journal_verify_seals(journal, report, NULL);
+}
+
+int
+journal_verify_seals(struct journal *journal, struct buffer *report, struct journal_verified *verified)
+{
 	struct verify verify = { .journal = journal, .report = report };
 	struct view view;
 	uint32_t number = 0, newest;
@@ -430,10 +457,17 @@ journal_verify(struct journal *journal, struct buffer *report)
 			verify.oldest = view.segment->number;
 		number = view.segment->number + 1;
 		r = view_verify(&verify, &view);
+		verify_runs_fini(&view.runs);
 		segment_release(journal, view.segment);
 	}
 	if (r == 0)
 		missing_judge(&verify);
+	if (verified) {
+		verified->records = verify.records;
+		verified->purged = verify.purged;
+		verify_seals_give(&verify.seals, verified);
+	}
+	verify_seals_fini(&verify.seals);
 	sha256_fini(&verify.sha);
 	free(verify.missing);
 	free(verify.there);
