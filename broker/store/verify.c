@@ -189,7 +189,8 @@ record_verify(struct verify *verify, struct view *view, uint64_t offset, const s
 	}
 	if (r == 0 && ok && h->head.type == RECORD_SIGNED) {
 		r = reader_get(&view->reader, front, h->facts_len, &bytes);
-		if (r == 0 && (why = verify_seals_record(&verify->seals, &view->runs, span_make(bytes, h->facts_len))) != NULL)
+		if (r == 0 && (why = verify_seals_record(
+				   &verify->seals, &view->runs, span_make(bytes, h->facts_len))) != NULL)
 			finding(verify, number, offset, why);
 	}
 	verify->records++;
@@ -229,7 +230,8 @@ records_verify(struct verify *verify, struct view *view)
 		if (r == 0)
 			r = record_chain(&verify->sha, encoded, view->chain);
 		if (r == 0)
-			r = verify_runs_behind(&view->runs, offset + record_length(&header), header.head.type == RECORD_SIGNED, &verify->sha, view->chain);
+			r = verify_runs_behind(&view->runs, offset + record_length(&header),
+			    header.head.type == RECORD_SIGNED, &verify->sha, view->chain);
 		if (r)
 			return r;
 		offset += record_length(&header);

@@ -136,7 +136,8 @@ is_about(const struct statement *read, const struct statement *said)
 static const char *
 run_judge(const struct statement *read, const struct statement *said)
 {
-	if (read->count != said->count || memcmp(read->chain_from, said->chain_from, DIGEST_SHA256_LEN) != 0 ||
+	if (read->count != said->count ||
+	    memcmp(read->chain_from, said->chain_from, DIGEST_SHA256_LEN) != 0 ||
 	    memcmp(read->chain_to, said->chain_to, DIGEST_SHA256_LEN) != 0 ||
 	    memcmp(read->root, said->root, DIGEST_SHA256_LEN) != 0)
 		return "the records before are not those that were signed";

@@ -25,7 +25,6 @@ struct verify_runs {
 	size_t count, at;
 	uint64_t not_signed; /* records other than signatures in no run */
 	bool failed;
-
 };
 
 /* Of the runs of all segments so far, without their trees. */
@@ -38,16 +37,19 @@ struct verify_seals {
 };
 
 /* Under the lock: what memory knows to be signed of ${segment}. 0 or -ENOMEM. */
-int verify_runs_take(struct verify_runs *runs, const struct segment *segment) __attribute__((warn_unused_result));
+int verify_runs_take(struct verify_runs *runs, const struct segment *segment)
+    __attribute__((warn_unused_result));
 void verify_runs_fini(struct verify_runs *runs);
 
 /* A record begins at ${offset}, before it the chain is ${chain}; and ends. 0 or -EIO. */
-int verify_runs_before(struct verify_runs *runs, uint64_t offset, const uint8_t *chain) __attribute__((warn_unused_result));
-int verify_runs_behind(struct verify_runs *runs, uint64_t end, bool signature, struct sha256 *sha, const uint8_t *chain)
+int verify_runs_before(struct verify_runs *runs, uint64_t offset, const uint8_t *chain)
     __attribute__((warn_unused_result));
+int verify_runs_behind(struct verify_runs *runs, uint64_t end, bool signature, struct sha256 *sha,
+    const uint8_t *chain) __attribute__((warn_unused_result));
 
 /* The segment is read. 0 or -ENOMEM. */
-int verify_seals_runs(struct verify_seals *seals, const struct verify_runs *runs) __attribute__((warn_unused_result));
+int verify_seals_runs(struct verify_seals *seals, const struct verify_runs *runs)
+    __attribute__((warn_unused_result));
 
 /* A record of a signature in the segment of ${here}: what is wrong with it, or NULL. */
 const char *verify_seals_record(
