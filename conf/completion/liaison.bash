@@ -4,7 +4,7 @@
 _liaison()
 {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= i
-	local commands="status tail queue search show why peers certs check reload hold release drop replay rebuild events send pull"
+	local commands="status tail queue search show why peers certs check verify reload hold release drop replay rebuild events send pull"
 	local shared="--config --socket --json --help" options=
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -18,7 +18,7 @@ _liaison()
 		esac
 	done
 	case $previous in
-	-c | --config | --socket | --cert | --key | --ca)
+	-c | --config | --socket | --cert | --key | --ca | --proof)
 		COMPREPLY=($(compgen -f -- "$current"))
 		return
 		;;
@@ -36,7 +36,8 @@ _liaison()
 	tail) options="--follow --lines --peer --id --errors --since" ;;
 	queue) options="--after --limit --dead parked" ;;
 	search) options="--control --peer --type --since --refused --before --limit" ;;
-	show) options="--content --document --reason" ;;
+	show) options="--content --document --proof --reason" ;;
+	verify) options="--proof --ca --content" ;;
 	peers) options="test" ;;
 	rebuild | hold | release) options="--reason" ;;
 	drop) options="--at --reason --yes" ;;
