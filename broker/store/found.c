@@ -101,8 +101,11 @@ head_read(struct journal *journal, struct found *file)
 		r = disk_open(path, O_RDONLY, &fd);
 	if (r == 0)
 		r = disk_size(fd, &file->size);
-	if (r == 0)
-		r = disk_read(fd, 0, block, sizeof block, &got);
+	if (r) { /* not a damaged head: nothing is known of this file, and a start without it would miss its records */
+		disk_close(fd);
+		return r;
+	}
+	r = disk_read(fd, 0, block, sizeof block, &got);
 	disk_close(fd);
 	file->outcome = SEGMENT_HEAD_BAD;
 	if (r)

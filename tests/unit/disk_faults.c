@@ -12,9 +12,9 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
 	enum refused_call kind;
-	size_t nth, counts[REFUSE_KINDS], short_bytes, writes;
+	size_t nth, counts[REFUSE_KINDS], short_bytes, writes, short_at, short_count;
 	int error;
-	bool forever, skip_sync, full;
+	bool forever, skip_sync, full, short_forever;
 	uint64_t free_bytes, bad_from, bad_to;
 	ino_t bad_file;
 	unsigned slow_ms;
@@ -73,12 +73,14 @@ faulty_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 	size_t bytes, total = 0;
 	struct stat st;
 	unsigned slow_ms;
-	bool interrupt, full;
+	bool interrupt, full, half;
 
 	if (hit(REFUSE_WRITE))
 		return -1;
 	pthread_mutex_lock(&lock);
 	bytes = faults.short_bytes;
+	half = faults.short_at && (++faults.short_count == faults.short_at ||
+				      (faults.short_forever && faults.short_count > faults.short_at));
 	interrupt = bytes && ++faults.writes % 2 == 0;
 	full = faults.full;
 	slow_ms = faults.slow_ms;
@@ -94,6 +96,8 @@ faulty_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 		errno = ENOSPC;
 		return -1;
 	}
+	if (half && iov[0].iov_len > 1)
+		bytes = iov[0].iov_len / 2;
 	if (bytes == 0)
 		return disk_ops_real.pwritev(fd, iov, count, offset);
 	one = iov[0];
@@ -246,6 +250,16 @@ faults_short_writes(size_t bytes)
 {
 	pthread_mutex_lock(&lock);
 	faults.short_bytes = bytes;
+	pthread_mutex_unlock(&lock);
+}
+
+void
+faults_short_at(size_t nth, bool forever)
+{
+	pthread_mutex_lock(&lock);
+	faults.short_at = nth;
+	faults.short_count = 0;
+	faults.short_forever = forever;
 	pthread_mutex_unlock(&lock);
 }
 

@@ -39,6 +39,9 @@ size_t faults_count(enum refused_call kind);
 /* Each write takes at most ${bytes}; 0: as asked. Every other call is interrupted (EINTR) first. */
 void faults_short_writes(size_t bytes);
 
+/* From now on the ${nth} write (from 1) takes half of what it is given; ${forever}: and every later one. 0: none. */
+void faults_short_at(size_t nth, bool forever);
+
 /* Each write takes ${ms} longer. */
 void faults_slow_writes(unsigned ms);
 
