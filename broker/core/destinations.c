@@ -9,6 +9,7 @@
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
 #include "broker/core/core.h"
+#include "broker/core/route.h"
 #include "broker/core/state.h"
 
 #define PARKED_NAME "(parked)"
@@ -72,6 +73,7 @@ core_destinations_fini(struct core *core)
 	free(core->by_name);
 	free(core->configured);
 	free(core->chosen);
+	route_index_free(core->routes);
 }
 
 /*
@@ -216,8 +218,9 @@ core_reconfigure(struct core *core, const struct config *config)
 	struct destination **configured = calloc(count + 1, sizeof(struct destination *));
 	const struct config_destination **chosen = calloc(count + 1, sizeof(struct config_destination *));
 	struct window_mark *marks = core_window_new(config, &room);
+	struct route_index *routes = NULL;
 
-	if (!configured || !chosen || !marks)
+	if (!configured || !chosen || !marks || route_index_new(&routes, config))
 		goto fail;
 	/* One made here and not used after all is one of which nothing waits. */
 	for (size_t i = 0; i < count; i++) {
@@ -236,6 +239,8 @@ core_reconfigure(struct core *core, const struct config *config)
 	core->configured = configured;
 	free(core->chosen);
 	core->chosen = chosen;
+	route_index_free(core->routes);
+	core->routes = routes;
 	config_release(before);
 	core_tell_orphans(core);
 	return 0;
@@ -243,6 +248,7 @@ fail:
 	free(configured);
 	free(chosen);
 	free(marks);
+	route_index_free(routes);
 	return -ENOMEM;
 }
 

@@ -310,8 +310,9 @@ accept(struct pending *p)
 	p->fault.code = FAULT_NONE;
 	decision.mode = route_mode(s->peer, s->facts);
 	buffer_init(&rows, DECISION_ROOM / 2);
-	p->arrival.to_count = route_choose(core->config, s->peer, s->facts, decision.mode, core->chosen,
-	    core->config->destination_count, &rows);
+	p->arrival.to_count =
+	    route_index_choose(core->routes, &(struct route_message){ s->peer, s->facts, decision.mode },
+		core->chosen, core->config->destination_count, &rows);
 	if (p->arrival.to_count == 0 && core->config->unrouted == UNROUTED_REFUSE) {
 		buffer_fini(&rows);
 		refuse_with(p, FAULT_NO_ROUTE, NULL, "No route wants this message.");

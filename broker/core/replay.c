@@ -231,7 +231,8 @@ choose_routes(struct replayed *replayed, struct buffer *rows)
 	replayed->arrival.to = calloc(core->config->destination_count + 1, sizeof(struct destination *));
 	if (!peer.name || !replayed->arrival.to)
 		return -ENOMEM;
-	count = route_choose(core->config, &peer, &replayed->facts, replayed->was.mode, core->chosen,
+	count = route_index_choose(core->routes,
+	    &(struct route_message){ &peer, &replayed->facts, replayed->was.mode }, core->chosen,
 	    core->config->destination_count, rows);
 	replayed->item->result = REPLAY_UNROUTED;
 	for (size_t i = 0; i < count; i++)

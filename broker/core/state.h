@@ -71,6 +71,7 @@ struct core {
 	size_t destination_count, destination_room;
 	struct destination *parked;	 /* what no route wanted */
 	struct destination **configured; /* by their places in the configuration */
+	struct route_index *routes;	 /* of the configuration */
 	const struct config_destination *
 	    *chosen; /* room for one message's destinations, while its routes are chosen */
 
