@@ -63,9 +63,17 @@ on_error(void *arg, xmlErrorPtr error)
 	xmlParserCtxtPtr parser = arg;
 	struct xml_reader *r = parser->_private;
 
-	if (error->level >= XML_ERR_ERROR)
+	if (r && error->level >= XML_ERR_ERROR) /* none while the parser is being made */
 		(void)refuse(r, xml_fault_verdict(error), 0, error->line, error->int2,
 		    xml_fault_sentence(error->code));
+}
+
+/* What libxml2 would print. */
+static void
+say_nothing(void *arg, const char *format, ...)
+{
+	(void)arg;
+	(void)format;
 }
 
 static void
@@ -195,12 +203,18 @@ forget(struct buffer *b)
 		buffer_reset(b);
 }
 
+static bool
+is_past(const struct xml_reader *r, size_t most, size_t bytes)
+{
+	return xml_reader_names(r) > most || xmlDictGetUsage(r->parser->dict) > bytes;
+}
+
 /* One that stopped half-way keeps namespaces; one that met many names keeps them all. */
 static bool
 is_reusable(const struct xml_reader *r)
 {
 	return r->verdict == XML_WELL_FORMED && r->parser->nsNr == 0 && r->parser->nameNr == 0 &&
-	       xmlDictGetUsage(r->parser->dict) <= XML_NAMES_MAX;
+	       !is_past(r, XML_NAMES_KEPT_MOST, XML_NAMES_KEPT_BYTES);
 }
 
 static void
@@ -209,6 +223,7 @@ make_parser(struct xml_reader *r)
 	if (r->parser && !(is_reusable(r) && xmlCtxtResetPush(r->parser, NULL, 0, NULL, NULL) == 0))
 		drop_parser(r);
 	if (!r->parser) {
+		xmlSetGenericErrorFunc(NULL, say_nothing); /* this thread's */
 		r->parser = xmlCreatePushParserCtxt(&r->sax, NULL, NULL, 0, NULL);
 		if (r->parser && xmlCtxtUseOptions(r->parser, OPTIONS) != 0)
 			drop_parser(r);
@@ -294,6 +309,8 @@ give(struct xml_reader *r, size_t len, bool last)
 		(void)refuse(r, XML_BAD_NAMESPACE, 0, 0, 0, NULL);
 	else if (bad < len)
 		(void)refuse(r, XML_BAD_ENCODING, r->given + bad, 0, 0, NULL);
+	else if (is_past(r, XML_NAMES_MOST, XML_NAMES_BYTES))
+		(void)refuse(r, XML_TOO_VARIED, 0, 0, 0, NULL);
 	/* What it waits for within a token cannot be; in text it is the end of a reference. */
 	else if (!last && (size_t)(r->parser->input->end - r->parser->input->cur) > XML_TOKEN_MAX)
 		(void)refuse(r, XML_TOO_LONG, 0, r->parser->input->line, r->parser->input->col, NULL);
@@ -417,5 +434,7 @@ xml_reader_fault(const struct xml_reader *r)
 size_t
 xml_reader_names(const struct xml_reader *r)
 {
-	return r->parser ? xmlDictGetUsage(r->parser->dict) : 0;
+	int count = r->parser ? xmlDictSize(r->parser->dict) : 0;
+
+	return count > 0 ? (size_t)count : 0;
 }

@@ -6,7 +6,7 @@
  * No document type declaration, so no entity but the five predefined ones, no default attribute, nothing fetched, no XInclude, no
  * stylesheet. Character sets: UTF-8 (the default), US-ASCII, ISO-8859-1, ISO-8859-15 and windows-1252 by declaration; the parser is
  * always given UTF-8. UTF-16 and others are refused: no profile of the CI-SIS asks for them and no partner has been seen to send them.
- * Memory is bounded by XML_TOKEN_MAX, XML_DEPTH_MAX and XML_NAMES_MAX, whatever the length of the document; beyond that who runs it may put a budget under
+ * Memory is bounded by XML_TOKEN_MAX, XML_DEPTH_MAX and XML_NAMES_BYTES, whatever the length of the document; beyond that who runs it may put a budget under
  * libxml2. Any split of the input is taken or refused
  * alike. Everything of libxml2 that is used is per reader; a reader belongs to one
  * thread at a time.
@@ -22,8 +22,14 @@
 #include "codecs/span.h"
 #include "codecs/xml_scan.h"
 
-#define XML_DEPTH_MAX 256u		  /* open elements; clinical documents have some 40 */
-#define XML_NAMES_MAX ((size_t)256 << 10) /* bytes of names a reader keeps for the next document */
+#define XML_DEPTH_MAX 256u /* open elements; clinical documents have some 40 */
+
+/* Distinct names: in one document, and kept by a reader for the next one; a clinical document has some 200. */
+#define XML_NAMES_MOST	     32768u
+#define XML_NAMES_BYTES	     ((size_t)2 << 20)
+#define XML_NAMES_KEPT_MOST  4096u
+#define XML_NAMES_KEPT_BYTES ((size_t)256 << 10)
+
 #define XML_PIECE                                                                                            \
 	((size_t)12 << 10) /* what is given to the parser at a time: stays in the first-level cache */
 
@@ -37,7 +43,8 @@ enum xml_verdict {
 	XML_TOO_LONG, /* a token past XML_TOKEN_MAX */
 	XML_TOO_MANY, /* attributes */
 	XML_TOO_DEEP,
-	XML_NO_MEMORY, /* the machine's, or the budget's */
+	XML_TOO_VARIED, /* distinct names */
+	XML_NO_MEMORY,	/* the machine's, or the budget's */
 };
 
 struct xml_attribute {
@@ -94,7 +101,7 @@ enum xml_verdict xml_reader_end(struct xml_reader *r);
  */
 const struct fault *xml_reader_fault(const struct xml_reader *r);
 
-/* Bytes of the names it keeps. */
+/* How many names it keeps. */
 size_t xml_reader_names(const struct xml_reader *r);
 
 /* A stable lower-case name for logs and records: "well-formed", "doctype". */

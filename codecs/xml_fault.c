@@ -23,6 +23,8 @@ static const struct {
 	    FAULT_DATA_TYPE },
 	[XML_TOO_MANY] = { "too-many-attributes", "A tag has more than 256 attributes.", FAULT_DATA_TYPE },
 	[XML_TOO_DEEP] = { "too-deep", "Its elements are more than 256 deep.", FAULT_DATA_TYPE },
+	[XML_TOO_VARIED] = { "too-many-names", "It has more than 32,768 distinct names, or 2 MiB of them.",
+	    FAULT_DATA_TYPE },
 	[XML_NO_MEMORY] = { "no-memory", "It needs more memory than there is for reading it.", FAULT_MEMORY },
 };
 

@@ -12,6 +12,7 @@
 static const char *const mode_words[] = { "production", "test", NULL };
 static const char *const may_words[] = { "send", "read" };
 static const char *const lenient_words[] = { "lf", "no-final-cr", "no-end-cr" };
+static const char *const well_formed_words[] = { "warn", "refuse", "off", NULL };
 static const char *const processing_words[] = { "P", "T", "D" };
 
 /* What MSH-18 can say of one character set (HL7 table 0211), without those of Asia. */
@@ -90,6 +91,8 @@ static const struct conf_key peer_keys[] = {
 	{ "types", CONF_OTHER },
 	{ "processing", CONF_OTHER },
 	{ "lenient", CONF_OTHER },
+	{ "well_formed", CONF_WORD, offsetof(struct draft, peer.well_formed), .fallback = "warn",
+	    .words = well_formed_words },
 	{ "charset", CONF_TEXT, offsetof(struct draft, peer.charset) },
 	{ "max_size", CONF_SIZE, offsetof(struct draft, peer.max_size), .fallback = "64M", .least = 1 << 10,
 	    .most = 1 << 30 },

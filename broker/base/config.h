@@ -72,6 +72,13 @@ enum config_processing {
 	PROCESSING_D = 1 << 2,
 };
 
+/* What becomes of a message with an XML document that is not well-formed. */
+enum config_well_formed {
+	WELL_FORMED_WARN = 0, /* taken, counted and told */
+	WELL_FORMED_REFUSE,   /* AE */
+	WELL_FORMED_OFF,      /* documents are not read */
+};
+
 struct config_peer {
 	const char *name;
 	uint64_t fingerprint;
@@ -86,6 +93,7 @@ struct config_peer {
 	size_t restamped_count;
 	unsigned processing; /* enum config_processing */
 	unsigned lenient;    /* enum config_leniency */
+	enum config_well_formed well_formed;
 	const char *charset; /* what MSH-18 should have said; NULL: believe MSH-18 */
 	uint64_t max_size;   /* bytes of one message */
 	unsigned max_connections;

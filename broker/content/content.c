@@ -9,6 +9,7 @@
 
 #include "broker/content/documents.h"
 #include "broker/content/hash.h"
+#include "broker/content/well_formed.h"
 #include "codecs/charset.h"
 #include "codecs/digest.h"
 #include "codecs/hl7_check.h"
@@ -161,7 +162,7 @@ message_facts(
 
 	facts->leniencies = leniency_facts(&m->used);
 	charset_facts(peer, m, facts);
-	if (!authority_facts(m, arena, facts) || !documents_find(m, arena, facts) ||
+	if (!authority_facts(m, arena, facts) || !documents_find(m, arena, facts, &content->documents) ||
 	    !comparable_facts(m, peer, arena, facts))
 		fault_set(&content->fault, FAULT_MEMORY, 0, NULL,
 		    "The message has more parts than memory is given for.");
@@ -201,4 +202,26 @@ content_judge(struct span bytes, const struct config_peer *peer, const char *lis
 	header_facts(&content->header, &content->facts);
 	if (content->kind == CONTENT_MESSAGE && content->fault.code == FAULT_NONE)
 		message_facts(&m, peer, arena, content);
+	if (content->documents && content->fault.code == FAULT_NONE && peer->well_formed != WELL_FORMED_OFF)
+		content->unread = well_formed_size(content->documents, content->facts.document_count);
+}
+
+void
+content_read_documents(
+    struct span bytes, const struct config_peer *peer, struct arena *arena, struct content *content)
+{
+	struct fault *finding = arena_alloc(arena, sizeof(*finding));
+	int r = -ENOMEM;
+
+	content->unread = 0;
+	if (finding)
+		r = well_formed_read(bytes, content->facts.delimiters, content->documents,
+		    content->facts.document_count, finding);
+	if (r < 0)
+		fault_set(
+		    &content->fault, FAULT_OVERLOAD, 0, NULL, "Memory is short for now: resend it later.");
+	else if (r == WELL_FORMED_FINDING && peer->well_formed == WELL_FORMED_REFUSE)
+		content->fault = *finding;
+	else if (r == WELL_FORMED_FINDING)
+		content->finding = finding;
 }

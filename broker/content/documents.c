@@ -102,10 +102,12 @@ document_read(
 }
 
 bool
-documents_find(const struct hl7_message *m, struct arena *arena, struct facts *facts)
+documents_find(
+    const struct hl7_message *m, struct arena *arena, struct facts *facts, struct facts_document **foundp)
 {
 	size_t txa = hl7_find(m, "TXA", 1), count = 0;
 	struct facts_document *documents;
+	unsigned segment = 0;
 
 	for (size_t i = hl7_find_from(m, "OBX", 0); i != HL7_NONE; i = hl7_find_from(m, "OBX", i + 1))
 		if (span_eq_str(hl7_field(m, i, 2, 1), "ED"))
@@ -119,12 +121,14 @@ documents_find(const struct hl7_message *m, struct arena *arena, struct facts *f
 		return false;
 	count = 0;
 	for (size_t i = hl7_find_from(m, "OBX", 0); i != HL7_NONE; i = hl7_find_from(m, "OBX", i + 1)) {
+		segment++;
 		if (!span_eq_str(hl7_field(m, i, 2, 1), "ED"))
 			continue;
+		documents[count].segment = segment;
 		if (!document_read(m, i, txa, arena, &documents[count++]))
 			return false;
 	}
-	facts->documents = documents;
+	facts->documents = *foundp = documents;
 	facts->document_count = count;
 	return true;
 }

@@ -50,6 +50,7 @@ enum document_tag {
 	TAG_DOCUMENT_TYPE_SYSTEM,
 	TAG_DOCUMENT_TITLE,
 	TAG_DOCUMENT_UNIQUE_ID,
+	TAG_DOCUMENT_FORM,
 };
 
 /* The fields that are plain bytes: encoder and decoder walk the same table. */
@@ -91,6 +92,7 @@ static const struct text_field document_fields[] = {
 	{ TAG_DOCUMENT_TYPE_SYSTEM, offsetof(struct facts_document, type_system) },
 	{ TAG_DOCUMENT_TITLE, offsetof(struct facts_document, title) },
 	{ TAG_DOCUMENT_UNIQUE_ID, offsetof(struct facts_document, unique_id) },
+	{ TAG_DOCUMENT_FORM, offsetof(struct facts_document, form) },
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

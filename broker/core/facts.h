@@ -14,7 +14,7 @@
 #include "codecs/span.h"
 
 /* Version of the extractor that wrote the facts: raised whenever the same bytes would give other facts. */
-#define FACTS_VERSION 2 /* 2: with the certificate of the peer */
+#define FACTS_VERSION 3 /* 2: with the certificate of the peer; 3: with the form of documents */
 
 enum door {
 	DOOR_MLLP = 1,
@@ -39,6 +39,9 @@ struct facts_document {
 	struct span type_system; /* OBX-3.3 */
 	struct span title;	 /* OBX-3.2 */
 	struct span unique_id;	 /* TXA-12 where there is a TXA */
+	struct span
+	    form; /* "well-formed", or what is wrong with it: "malformed", "doctype"; empty: not looked at */
+	unsigned segment; /* the nth OBX holds it; not journalled */
 };
 
 struct facts {

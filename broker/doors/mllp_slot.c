@@ -23,7 +23,8 @@
 #define ARENA_SMALL_PER                                                                                      \
 	8u /* bytes of arena a byte of a small message may take: the index of four-byte segments is 3 */
 #define ARENA_LARGE_PER 4u
-#define SHA256_SHOWN	6u /* bytes of the digest in a log line: enough to find a message by eye */
+#define FORM_MAX	32u /* the longest name of a document's form, and NUL */
+#define SHA256_SHOWN	6u  /* bytes of the digest in a log line: enough to find a message by eye */
 
 /* Note what ${slot} holds now, for mllp_connection_account. What a large one holds is bounded by the large slots. */
 static void
@@ -292,6 +293,48 @@ count_leniencies(const struct mllp_slot *slot)
 }
 
 static void
+count_documents(const struct content *content)
+{
+	for (size_t i = 0; i < content->facts.document_count; i++) {
+		struct span form = content->facts.documents[i].form;
+		char name[FORM_MAX];
+
+		if (form.len == 0 || form.len >= sizeof(name))
+			continue;
+		memcpy(name, form.ptr, form.len);
+		name[form.len] = '\0';
+		metric_add(metric_series(METRIC_DOCUMENTS, name), 1);
+	}
+}
+
+static bool
+is_faulty(const struct facts_document *document)
+{
+	return document->form.len && !span_eq_str(document->form, "well-formed");
+}
+
+/* A message was taken with a document that its readers will not be able to read. */
+static void
+log_finding(const struct mllp_slot *slot, uint64_t seq)
+{
+	const struct facts *facts = &slot->content.facts;
+	struct log_line line;
+	uint64_t first = 0, faulty = 0;
+
+	for (size_t i = facts->document_count; i > 0; i--)
+		if (is_faulty(&facts->documents[i - 1])) {
+			first = i;
+			faulty++;
+		}
+	log_begin(&line, EVENT_DOCUMENT_FAULTY);
+	log_about(&line, slot, seq);
+	log_u64(&line, "document", first);
+	log_u64(&line, "faulty", faulty);
+	log_fault(&line, slot->content.finding);
+	log_commit(&line);
+}
+
+static void
 count_verdict(const struct mllp_slot *slot, const struct verdict *verdict)
 {
 	const struct peer *peer = slot->connection->peer;
@@ -301,6 +344,7 @@ count_verdict(const struct mllp_slot *slot, const struct verdict *verdict)
 		return;
 	}
 	count_leniencies(slot);
+	count_documents(&slot->content);
 	switch (event_of(verdict)) {
 	case EVENT_RECEIVED:
 		metric_add(peer->messages, 1);
@@ -360,6 +404,8 @@ slot_decided(void *arg, const struct verdict *verdict)
 		c->heard = true;
 	count_verdict(slot, verdict);
 	log_verdict(slot, verdict);
+	if (slot->content.finding && event_of(verdict) == EVENT_RECEIVED)
+		log_finding(slot, verdict->seq);
 	make_answer(slot, verdict);
 	slot->answered = true;
 	junk = verdict->answer == ANSWER_REFUSE || slot->submission.kind == SUBMIT_STRAY;
@@ -443,6 +489,16 @@ judge_run(struct workers_job *job)
 	struct mllp_slot *slot = (struct mllp_slot *)job;
 
 	judge(slot, slot->bytes);
+	if (slot->content.unread)
+		content_read_documents(slot->bytes, slot->peer, &slot->arena, &slot->content);
+}
+
+static void
+documents_run(struct workers_job *job)
+{
+	struct mllp_slot *slot = (struct mllp_slot *)job;
+
+	content_read_documents(slot->bytes, slot->peer, &slot->arena, &slot->content);
 }
 
 static void
@@ -458,19 +514,12 @@ judge_done(struct workers_job *job)
 	mllp_connection_go_on(c);
 }
 
-/* Let ${run} see to ${slot} and submit it: here when it is small, else on a worker. */
+/* Let a worker run ${run} on ${slot}, and submit it then. */
 static void
-judge_where_it_fits(struct mllp_slot *slot, void (*run)(struct workers_job *job))
+run_elsewhere(struct mllp_slot *slot, void (*run)(struct workers_job *job))
 {
 	struct mllp_connection *c = slot->connection;
 
-	slot->submission =
-	    (struct submission){ .peer = slot->peer, .bytes = slot->bytes, .size = slot->bytes.len };
-	if (slot->bytes.len <= CONTENT_INLINE_MAX) {
-		run(&slot->job);
-		submit_judged(slot);
-		return;
-	}
 	slot->job.run = run;
 	slot->job.done = judge_done;
 	if (workers_submit(c->door->context.workers, &slot->job) == 0)
@@ -479,10 +528,30 @@ judge_where_it_fits(struct mllp_slot *slot, void (*run)(struct workers_job *job)
 		mllp_slot_turn_away(slot, "too many large messages are being checked");
 }
 
+static void
+begin_submission(struct mllp_slot *slot)
+{
+	slot->submission =
+	    (struct submission){ .peer = slot->peer, .bytes = slot->bytes, .size = slot->bytes.len };
+}
+
+/* A small message is judged here, and its documents read if they are small as well; else a worker does it. */
 void
 mllp_slot_judge(struct mllp_slot *slot)
 {
-	judge_where_it_fits(slot, judge_run);
+	begin_submission(slot);
+	if (slot->bytes.len > CONTENT_INLINE_MAX) {
+		run_elsewhere(slot, judge_run);
+		return;
+	}
+	judge(slot, slot->bytes);
+	if (slot->content.unread > CONTENT_DOCUMENTS_INLINE_MAX) {
+		run_elsewhere(slot, documents_run);
+		return;
+	}
+	if (slot->content.unread)
+		documents_run(&slot->job);
+	submit_judged(slot);
 }
 
 /* Of a message that the door refuses: its head, for the header and the facts that it gives (what is found wrong in it is not what is
@@ -501,7 +570,13 @@ void
 mllp_slot_refuse(struct mllp_slot *slot, enum fault_code cause, const char *why)
 {
 	fault_set(&slot->fault, cause, 0, "", "%s", why);
-	judge_where_it_fits(slot, refuse_run);
+	begin_submission(slot);
+	if (slot->bytes.len > CONTENT_INLINE_MAX) {
+		run_elsewhere(slot, refuse_run);
+		return;
+	}
+	refuse_run(&slot->job);
+	submit_judged(slot);
 }
 
 static void

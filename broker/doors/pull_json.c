@@ -116,6 +116,7 @@ document_of(const struct pull_text *how, const struct facts_document *document, 
 	error |= json_object_set_new(object, "type_system", text_of(how, document->type_system));
 	error |= json_object_set_new(object, "title", text_of(how, document->title));
 	error |= json_object_set_new(object, "unique_id", text_of(how, document->unique_id));
+	error |= json_object_set_new(object, "form", text_of(how, document->form));
 	error |= json_object_set_new(object, "size", json_integer((json_int_t)document->size));
 	if (error) {
 		json_decref(object);

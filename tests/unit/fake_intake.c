@@ -18,6 +18,8 @@ size_t submitted_count;
 uint64_t charged;
 unsigned heard;
 bool quota_passed;
+uint64_t documents_unread;
+unsigned documents_read;
 
 void
 core_submit(struct core *core, const struct submission *submission, core_done_fn *done, void *arg)
@@ -58,6 +60,21 @@ content_judge(struct span bytes, const struct config_peer *peer, const char *lis
 	hl7_header_read(&content->header, bytes);
 	content->kind = span_eq_str(content->header.type, "ACK") ? CONTENT_STRAY : CONTENT_MESSAGE;
 	content->facts.control_id = content->header.field[10];
+	content->unread = documents_unread;
+}
+
+void
+content_read_documents(
+    struct span bytes, const struct config_peer *peer, struct arena *arena, struct content *content)
+{
+	static const struct fault finding = { .code = FAULT_DATA_TYPE };
+
+	assert_non_null(bytes.ptr);
+	assert_non_null(peer);
+	assert_non_null(arena);
+	content->unread = 0;
+	content->finding = &finding;
+	documents_read++;
 }
 
 void

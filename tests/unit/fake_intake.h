@@ -29,5 +29,9 @@ extern bool quota_passed;
 /* How often a peer was said to be heard. */
 extern unsigned heard;
 
+/* What content says is still to be read of a message's documents, and how often that was done. */
+extern uint64_t documents_unread;
+extern unsigned documents_read;
+
 /* Answer submission ${i}. */
 void verdict(size_t i, enum answer answer, uint64_t seq, const struct fault *fault);

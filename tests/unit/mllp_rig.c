@@ -34,6 +34,8 @@ rig_setup(void **state)
 	quota_passed = false;
 	charged = 0;
 	heard = 0;
+	documents_unread = 0;
+	documents_read = 0;
 	fake_workers_full = false;
 	peer_config.max_in_flight = 8;
 	peer_config.max_size = 1 << 20;

@@ -124,6 +124,43 @@ nothing_overtakes_what_a_worker_judges(void **state)
 }
 
 static void
+small_documents_are_read_at_once(void **state)
+{
+	(void)state;
+	fake_link_text(&link_, MESSAGE("NONE"));
+	assert_int_equal(documents_read, 0);
+	documents_unread = CONTENT_DOCUMENTS_INLINE_MAX;
+	fake_link_text(&link_, MESSAGE("SMALL"));
+	assert_int_equal(documents_read, 1);
+	assert_int_equal(fake_workers_waiting(), 0);
+	assert_int_equal(submitted_count, 2);
+	verdict(0, ANSWER_ACCEPT, 1, NULL);
+	verdict(1, ANSWER_ACCEPT, 2, NULL);
+}
+
+static void
+long_documents_are_read_by_a_worker(void **state)
+{
+	(void)state;
+	documents_unread = CONTENT_DOCUMENTS_INLINE_MAX + 1;
+	fake_link_text(&link_, MESSAGE("LONG") MESSAGE("NEXT"));
+	assert_int_equal(documents_read, 0);
+	assert_int_equal(submitted_count, 0);
+	assert_int_equal(fake_workers_waiting(), 1);
+	assert_true(link_.paused);
+	documents_unread = 0;
+	fake_workers_run();
+	assert_int_equal(documents_read, 1);
+	assert_int_equal(submitted_count, 2);
+	assert_false(link_.paused);
+	fake_workers_full = true;
+	documents_unread = CONTENT_DOCUMENTS_INLINE_MAX + 1;
+	fake_link_text(&link_, MESSAGE("LATER"));
+	assert_int_equal(submitted_count, 3);
+	assert_int_equal(submitted[2].submission->fault->code, FAULT_OVERLOAD);
+}
+
+static void
 noise_is_recorded_and_not_answered(void **state)
 {
 	(void)state;
@@ -379,6 +416,8 @@ main(void)
 		T(answers_keep_their_order),
 		T(no_more_than_the_peer_may_have_in_flight),
 		T(nothing_overtakes_what_a_worker_judges),
+		T(small_documents_are_read_at_once),
+		T(long_documents_are_read_by_a_worker),
 		T(noise_is_recorded_and_not_answered),
 		T(a_frame_cut_by_the_next_is_refused_in_its_turn),
 		T(an_empty_frame_cut_by_the_next_is_not_answered),

@@ -29,7 +29,7 @@ items_are_made_from_the_facts(void **state)
 		  "\"facility\":\"CHU\"},\"type\":\"ORU^R01\",\"control_id\":\"A1\",\"processing\":\"P\",");
 	has(sent, "\"documents\":[{\"index\":1,\"media_type\":\"text/xml\",\"type_code\":\"11502-2\","
 		  "\"type_system\":\"LN\",\"title\":\"CR d'examens "
-		  "\xc3\xa9&c\",\"unique_id\":null,\"size\":26}]}]");
+		  "\xc3\xa9&c\",\"unique_id\":null,\"form\":null,\"size\":26}]}]");
 	has(sent, "\"more\":true,\"unreadable\":[]}");
 }
 

@@ -3,7 +3,7 @@
 
 What the process may grow by (conf/man/liaison.conf.5):
 
-    memory + large_size + large_slots x the largest max_size + connections x 104 KiB + workers x 5 x large_size + 64 MiB
+    memory + large_size + large_slots x the largest max_size + connections x 104 KiB + workers x (5 x large_size + 14 MiB) + 64 MiB
 
 Nothing is lost, everything is answered in its order once the disk answers.
 """
@@ -25,7 +25,7 @@ from liaison_harness.mllp import Mllp, frame
 SENDERS, EACH, SIZE = 40, 6, 900_000
 READERS, LAZY = 12, 4
 MEMORY, MAX_SIZE, SLOTS, WORKERS = 16 * MIB, 4 * MIB, 2, 2
-BOUND = MEMORY + MIB + SLOTS * MAX_SIZE + (SENDERS + READERS + LAZY) * (104 << 10) + WORKERS * 5 * MIB + 64 * MIB
+BOUND = MEMORY + MIB + SLOTS * MAX_SIZE + (SENDERS + READERS + LAZY) * (104 << 10) + WORKERS * 19 * MIB + 64 * MIB
 if SANITIZED:
     BOUND += 64 * MIB  # shadow, red zones, what was freed and is kept for a while
 
