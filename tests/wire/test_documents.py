@@ -8,6 +8,7 @@ import pytest
 
 from liaison_harness import SAMPLES, SOURCE
 from liaison_harness.hl7 import message
+from liaison_harness.memory import ASAN_OPTIONS, MIB, SANITIZED, Growth
 
 WELL = (SOURCE / "tests" / "fixtures" / "cda" / "laboratory.xml").read_bytes()
 BROKEN = WELL.replace(b"</ClinicalDocument>", b"</ClinicalDocumen>")
@@ -38,6 +39,7 @@ def test_a_faulty_document_is_taken_and_told(brokers, authority, configuration):
     assert sent(client, with_documents("WELL", WELL)).code == "AA"
     assert sent(client, with_documents("BROKEN", WELL, BROKEN, LAUGHS)).code == "AA"
     assert sent(client, with_documents("LONG", long(300_000, BROKEN))).code == "AA"
+    broker.wait_log("document-faulty", document="1")
     line = broker.wait_log("document-faulty", document="2")
     assert (line["faulty"], line["code"], line["path"]) == ("2", "data-type", "OBX(2)-5.5")
     assert "ClinicalDocument" not in broker.log_text() and "laughs" not in broker.log_text()
@@ -81,10 +83,16 @@ def test_order_is_kept_around_documents_that_take_longer(brokers, authority, con
     assert [(ack.control, ack.code) for ack in (client.ack(seconds=60) for _ in controls)] == [(c, "AA") for c in controls]
 
 
-def test_many_senders_of_long_documents(brokers, authority, configuration):
-    """Forty at a time, some of them hostile; everybody is answered, and what the process grew by stays far below what was sent."""
+def test_many_senders_of_long_documents(brokers, authority, configuration, monkeypatch):
+    """Forty at a time, some of them hostile; everybody is answered, and the process stays below its ceiling (limits.memory in conf/liaison.conf)."""
+    configuration.limits.update(memory="16M", large_slots=2, workers=2)
+    for peer in configuration.peers:
+        peer["max_size"] = "16M"
     configuration.peers[0].update(max_connections=100, well_formed="refuse")
-    broker = brokers(configuration).start()
+    with monkeypatch.context() as env:
+        env.setenv("ASAN_OPTIONS", ASAN_OPTIONS)
+        broker = brokers(configuration).start()
+    bound = (16 + 2 * 1 + 2 * 2 * 16 + 2 * 19 + 64 + (64 if SANITIZED else 0)) * MIB + 40 * (104 << 10)
     hostile = b"<a><!--" + b"x" * (8 << 20) + b"--></a>"
     contents = {"well": with_documents("well", long(400_000)), "deep": with_documents("deep", b"<a>" * 100_000),
                 "comment": with_documents("comment", hostile), "laughs": with_documents("laughs", LAUGHS)}
@@ -99,10 +107,12 @@ def test_many_senders_of_long_documents(brokers, authority, configuration):
         answers.append((name, ack.code))
 
     threads = [threading.Thread(target=run, args=one) for one in enumerate(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
+    with Growth(broker.process.pid) as growth:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        assert growth.most < bound
     assert sorted(answers) == sorted((list(contents)[n % 4], wanted[list(contents)[n % 4]]) for n in range(40))
 
 
