@@ -12,6 +12,7 @@
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
 #include "broker/doors/mllp_answer.h"
+#include "broker/doors/mllp_documents.h"
 #include "broker/doors/mllp_link.h"
 #include "codecs/digest.h"
 
@@ -23,8 +24,7 @@
 #define ARENA_SMALL_PER                                                                                      \
 	8u /* bytes of arena a byte of a small message may take: the index of four-byte segments is 3 */
 #define ARENA_LARGE_PER 4u
-#define FORM_MAX	32u /* the longest name of a document's form, and NUL */
-#define SHA256_SHOWN	6u  /* bytes of the digest in a log line: enough to find a message by eye */
+#define SHA256_SHOWN	6u /* bytes of the digest in a log line: enough to find a message by eye */
 
 /* Note what ${slot} holds now, for mllp_connection_account. What a large one holds is bounded by the large slots. */
 static void
@@ -293,48 +293,6 @@ count_leniencies(const struct mllp_slot *slot)
 }
 
 static void
-count_documents(const struct content *content)
-{
-	for (size_t i = 0; i < content->facts.document_count; i++) {
-		struct span form = content->facts.documents[i].form;
-		char name[FORM_MAX];
-
-		if (form.len == 0 || form.len >= sizeof(name))
-			continue;
-		memcpy(name, form.ptr, form.len);
-		name[form.len] = '\0';
-		metric_add(metric_series(METRIC_DOCUMENTS, name), 1);
-	}
-}
-
-static bool
-is_faulty(const struct facts_document *document)
-{
-	return document->form.len && !span_eq_str(document->form, "well-formed");
-}
-
-/* A message was taken with a document that its readers will not be able to read. */
-static void
-log_finding(const struct mllp_slot *slot, uint64_t seq)
-{
-	const struct facts *facts = &slot->content.facts;
-	struct log_line line;
-	uint64_t first = 0, faulty = 0;
-
-	for (size_t i = facts->document_count; i > 0; i--)
-		if (is_faulty(&facts->documents[i - 1])) {
-			first = i;
-			faulty++;
-		}
-	log_begin(&line, EVENT_DOCUMENT_FAULTY);
-	log_about(&line, slot, seq);
-	log_u64(&line, "document", first);
-	log_u64(&line, "faulty", faulty);
-	log_fault(&line, slot->content.finding);
-	log_commit(&line);
-}
-
-static void
 count_verdict(const struct mllp_slot *slot, const struct verdict *verdict)
 {
 	const struct peer *peer = slot->connection->peer;
@@ -344,7 +302,7 @@ count_verdict(const struct mllp_slot *slot, const struct verdict *verdict)
 		return;
 	}
 	count_leniencies(slot);
-	count_documents(&slot->content);
+	mllp_documents_count(&slot->content.facts);
 	switch (event_of(verdict)) {
 	case EVENT_RECEIVED:
 		metric_add(peer->messages, 1);
@@ -404,8 +362,8 @@ slot_decided(void *arg, const struct verdict *verdict)
 		c->heard = true;
 	count_verdict(slot, verdict);
 	log_verdict(slot, verdict);
-	if (slot->content.finding && event_of(verdict) == EVENT_RECEIVED)
-		log_finding(slot, verdict->seq);
+	if (slot->submission.kind == SUBMIT_MESSAGE && event_of(verdict) == EVENT_RECEIVED)
+		mllp_documents_tell(slot, verdict->seq);
 	make_answer(slot, verdict);
 	slot->answered = true;
 	junk = verdict->answer == ANSWER_REFUSE || slot->submission.kind == SUBMIT_STRAY;
