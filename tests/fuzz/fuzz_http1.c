@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1: a stream of requests whole and cut gives the same requests, bodies and verdict, and so does the
- * same input as answers. What a taken request says of itself holds: its path stands up to the checks of a
- * path, its body to the cap. The stream is the whole input; the cuts come from its length.
+ * HTTP/1.1: a stream of requests whole and cut gives the same requests, bodies and verdict, and so does an
+ * answer: what begins with "HTTP". What a taken request says of itself holds: its path stands up to the checks of a
+ * path, its body to the cap. The stream is the whole input; the cuts and the
+ * leniency come from its length.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -132,12 +133,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	for (unsigned flags = 0; flags <= HTTP1_LENIENT_QUERY; flags++)
+	if (size > 4 && memcmp(data, "HTTP", 4) == 0) {
+		if (answers(input, size) != answers(input, piece))
+			abort();
+	} else {
+		unsigned flags = size & 64 ? HTTP1_LENIENT_QUERY : 0;
+
 		if (requests(input, size, flags) != requests(input, piece, flags))
 			abort();
-	if (requests(input, size, 0) != requests(input, 1, 0))
-		abort();
-	if (answers(input, size) != answers(input, piece) || answers(input, size) != answers(input, 1))
-		abort();
+	}
 	return 0;
 }
