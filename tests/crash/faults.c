@@ -4,7 +4,8 @@
  * done that is not there afterwards, nobody crashes, and the journal comes back by itself.
  *
  * One process a case, many at a time: most of them wait for the journal to try again. Prints calls x errors x modes and what went wrong.
- * Exit: 0 nothing, 1 something, 2 wrong usage.
+ * Exit: 0 nothing, 1 something, 2 wrong usage. With --checkers the product is broken on purpose (writes that fail count as done), and 0
+ * means that it was found out.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +43,18 @@ struct trial {
 };
 
 static struct trial trial_now;
+static bool broken; /* the checker is checked: a product that takes no write's failure for one */
+
+int __real_disk_write(int fd, uint64_t offset, struct iovec *iov, size_t count);
+int __wrap_disk_write(int fd, uint64_t offset, struct iovec *iov, size_t count);
+
+int
+__wrap_disk_write(int fd, uint64_t offset, struct iovec *iov, size_t count)
+{
+	int r = __real_disk_write(fd, offset, iov, count);
+
+	return broken ? 0 : r;
+}
 
 static void
 give_up(const char *what, long long detail)
@@ -319,7 +333,8 @@ trial_begin(size_t jobs, struct trial trial)
 	cases++;
 }
 
-static int
+/* All cases; the number of calls. */
+static size_t
 all_run(size_t jobs)
 {
 	static const int errors[] = { ENOSPC, EIO, EINTR, EMFILE };
@@ -351,27 +366,30 @@ all_run(size_t jobs)
 		if (left)
 			reap(jobs);
 	}
-	printf("%zu calls, %zu cases, none skipped; %zu wrong\n", total, cases, wrong);
-	return wrong > 0;
+	return total;
 }
 
 int
 main(int argc, char **argv)
 {
 	static const struct option options[] = { { "jobs", required_argument, NULL, 'j' },
-		{ "case", required_argument, NULL, 'c' }, { NULL, 0, NULL, 0 } };
-	size_t jobs = 24;
+		{ "case", required_argument, NULL, 'c' }, { "checkers", no_argument, NULL, 'b' },
+		{ NULL, 0, NULL, 0 } };
+	size_t jobs = 24, calls;
 	int c, forever = 0;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'j') {
+		if (c == 'b') {
+			broken = true;
+		} else if (c == 'j') {
 			jobs = strtoul(optarg, NULL, 10);
 		} else if (c == 'c' && sscanf(optarg, "%d:%zu:%d:%d", &trial_now.kind, &trial_now.nth,
 					   &trial_now.error, &forever) == 4) {
 			trial_now.forever = forever != 0;
 			trial_run();
 		} else {
-			fprintf(stderr, "usage: faults [--jobs N] [--case KIND:NTH:ERRNO:FOREVER]\n");
+			fprintf(stderr,
+			    "usage: faults [--jobs N] [--case KIND:NTH:ERRNO:FOREVER] [--checkers]\n");
 			return 2;
 		}
 	}
@@ -379,5 +397,12 @@ main(int argc, char **argv)
 		fprintf(stderr, "faults: 1 to %d jobs\n", JOBS_MAX);
 		return 2;
 	}
-	return all_run(jobs);
+	printf("the commit thread commits\n");
+	unsetenv(RIG_TURNS);
+	calls = all_run(jobs);
+	printf("the loop commits at the end of its turns\n");
+	setenv(RIG_TURNS, "1", 1);
+	calls += all_run(jobs);
+	printf("%zu calls, %zu cases, none skipped; %zu wrong\n", calls, cases, wrong);
+	return broken ? wrong == 0 : wrong > 0;
 }

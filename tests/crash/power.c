@@ -21,7 +21,7 @@
 #define WRONG_SHOWN 5
 
 struct counts {
-	size_t points, images, restarts, restart_points, restart_images, wrong;
+	size_t points, images, restarts, restart_points, restart_images, wrong, turn_syncs;
 	bool stuck;
 };
 
@@ -67,6 +67,7 @@ round_run(uint64_t seed, bool early, struct counts *counts)
 		    "run %llu: the script got stuck after %zu calls\n", (unsigned long long)seed, run->calls);
 		counts->stuck = true;
 	}
+	counts->turn_syncs += run->turn_syncs;
 	for (size_t i = 0; i < run->point_count && !(early && counts->wrong); i++) {
 		const struct point *point = &run->points[i];
 
@@ -92,6 +93,7 @@ counts_add(struct counts *to, const struct counts *from)
 	to->restarts += from->restarts;
 	to->restart_points += from->restart_points;
 	to->wrong += from->wrong;
+	to->turn_syncs += from->turn_syncs;
 	to->stuck |= from->stuck;
 }
 
@@ -129,10 +131,10 @@ points_run(size_t points, uint64_t seed, size_t jobs)
 	counts.points = 0;
 	for (size_t i = 0; i < runs; i++)
 		counts_add(&counts, &shared[i]);
-	printf("%zu runs, %zu crash points x %d variants = %zu images; %zu starts cut at %zu points; %zu "
-	       "wrong%s\n",
+	printf("%zu runs, %zu crash points x %d variants = %zu images; %zu starts cut at %zu points; "
+	       "%zu syncs by the loop itself; %zu wrong%s\n",
 	    runs, counts.points, POWER_VARIANTS, counts.images, counts.restarts, counts.restart_points,
-	    counts.wrong, counts.stuck ? ", and one got stuck or crashed" : "");
+	    counts.turn_syncs, counts.wrong, counts.stuck ? ", and one got stuck or crashed" : "");
 	return counts.wrong || counts.stuck;
 }
 

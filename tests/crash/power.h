@@ -55,11 +55,12 @@ struct run {
 	_Atomic size_t attempt_count;
 	struct point *points;
 	size_t point_count, calls;
+	size_t turn_syncs;		/* of the commits, those that the loop did itself */
 	uint32_t removed[TOLD_MAX];	/* said in the log to be removed, in this order */
 	char quarantined[TOLD_MAX][64]; /* said to be copied to quarantine/ */
 	size_t removed_count, quarantined_count;
-	/* of a start again */
-	const struct point *base;
+	const struct point *base; /* of a start again: the last one before it */
+	/* of a start after the end */
 	bool *replayed; /* by sequence: what it has read back */
 	_Atomic bool opened;
 	_Atomic uint64_t extra_seq;

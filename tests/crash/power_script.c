@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "broker/base/log.h"
+#include "broker/base/metrics.h"
 #include "broker/store/journal_private.h"
 #include "tests/crash/power.h"
 
@@ -30,7 +31,18 @@ void __wrap_log_text(struct log_line *line, const char *key, const char *value);
 void __wrap_log_errno(struct log_line *line, int error);
 void __wrap_log_commit(struct log_line *line);
 
+uint64_t __wrap_clock_mono_us(void);
+
 struct run *run_now;
+
+/* A disk that is always quick, whatever the copies at each call take: the loop commits itself as often as it may. */
+uint64_t
+__wrap_clock_mono_us(void)
+{
+	static _Atomic uint64_t us = 1000;
+
+	return us += 5;
+}
 
 /* The line being made on this thread: what it says of segments and files is a promise, too. */
 static _Thread_local struct {
@@ -315,14 +327,33 @@ first_life(struct run *run, uint64_t *content, uint64_t seed)
 	return ok && wait_removed(run, 1);
 }
 
+static int64_t
+turn_syncs(void)
+{
+	return metric_value(metric_series(METRIC_JOURNAL_TURN_SYNCS, NULL));
+}
+
+/* Every other run lets the loop commit at the end of its turns. */
+static void
+turns_set(uint64_t seed)
+{
+	if (seed % 2)
+		setenv(RIG_TURNS, "1", 1);
+	else
+		unsetenv(RIG_TURNS);
+}
+
 bool
 script_run(struct run *run, uint64_t seed)
 {
 	uint64_t content = 1 + seed % 7;
 	bool ok;
 
+	int64_t before = turn_syncs();
+
 	run->points = calloc(POINTS_MAX, sizeof *run->points);
 	run_now = run;
+	turns_set(seed);
 	power_install(seed);
 	rig_init_fast(&run->rig);
 	run->rig.options.segment_size = run->rig.options.reserve = SEGMENT;
@@ -333,9 +364,12 @@ script_run(struct run *run, uint64_t seed)
 	     journal_start_retention(run->rig.journal, judge, run) == 0 && first_life(run, &content, seed);
 	rig_close(&run->rig);
 	power_fail_sync(0);
+	if (run->point_count)
+		run->base = &run->points[run->point_count - 1];
 	ok = ok && rig_open(&run->rig, NULL, NULL) == 0 && send(run, content, 9, true);
 	rig_close(&run->rig);
 	run->calls = power_count();
+	run->turn_syncs = (size_t)(turn_syncs() - before);
 	power_every(NULL, NULL);
 	power_remove();
 	rig_fini(&run->rig);
@@ -361,6 +395,7 @@ script_restart(
 	struct record_head head = { 0 };
 
 	again->points = calloc(POINTS_MAX, sizeof *again->points);
+	turns_set(seed);
 	for (size_t i = 0; i < run->attempt_count; i++) {
 		bool then = i < point->attempts;
 
