@@ -41,7 +41,7 @@ __wrap_clock_mono_us(void)
 {
 	static _Atomic uint64_t us = 1000;
 
-	return us += 5;
+	return atomic_fetch_add(&us, 5);
 }
 
 /* The line being made on this thread: what it says of segments and files is a promise, too. */
