@@ -25,6 +25,7 @@ core_new(struct core **corep, const struct config *config)
 	core->pending_tail = &core->pending;
 	core->settling_tail = &core->settling;
 	arena_init(&core->scratch, CORE_SCRATCH);
+	core_intake_init(core);
 	r = duplicates_new(&core->duplicates);
 	if (r == 0)
 		r = originals_new(&core->originals);
@@ -51,6 +52,7 @@ core_free(struct core *core)
 	core_destinations_fini(core);
 	duplicates_free(core->duplicates);
 	originals_free(core->originals);
+	core_intake_fini(core);
 	arena_fini(&core->scratch);
 	free(core->marks);
 	free(core->early);

@@ -20,6 +20,8 @@
 #define DECISION_ROOM	((size_t)64 << 10)
 #define FACTS_ROOM	((size_t)4 << 20) /* a million tiny OBX must not make a gigabyte of facts */
 #define CONFIRM_ROOM	(FACTS_ROOM + DECISION_ROOM + ((size_t)1 << 20))
+#define PENDINGS_KEPT	2048u /* 3 MiB: what a busy broker has under way */
+#define TO_FEW		4u
 #define SEQ_PLACEHOLDER (((uint64_t)1 << 53) - 1)
 
 struct pending {
@@ -39,8 +41,6 @@ struct pending {
 	uint8_t comparable[32]; /* all zero: the peer has no restamped fields */
 	uint64_t first;		/* the accepted message that has the same key */
 	uint64_t first_time_us;
-	struct buffer facts;
-	struct buffer decision;
 	/* Confirming a suspected duplicate */
 	struct workers_job job;
 	struct arena arena;
@@ -48,6 +48,9 @@ struct pending {
 	uint8_t read_sha256[32];
 	uint8_t read_comparable[32];
 	bool read_same_key;
+	/* Enough for nearly all, so that a message takes no memory of the system; not cleared. */
+	struct destination *few[TO_FEW];
+	struct encoded encoded;
 };
 
 static void judge(struct pending *p);
@@ -55,11 +58,11 @@ static void judge(struct pending *p);
 static void
 pending_free(struct pending *p)
 {
-	buffer_fini(&p->facts);
-	buffer_fini(&p->decision);
+	encoded_fini(&p->encoded);
 	arena_fini(&p->arena);
-	free(p->arrival.to);
-	free(p);
+	if (p->arrival.to != p->few)
+		free(p->arrival.to);
+	pool_give(&p->core->pendings, p, true);
 }
 
 /* Tell the caller and end ${p}. */
@@ -135,7 +138,7 @@ static void
 arrived(struct core *core, struct arrival *arrival)
 {
 	struct pending *p = pending_of(arrival);
-	struct destination **to = arrival->to;
+	struct destination *few[TO_FEW], **to = arrival->to;
 	size_t count = arrival->to_count;
 	uint64_t seq = arrival->head.seq;
 	struct log_line line;
@@ -145,7 +148,10 @@ arrived(struct core *core, struct arrival *arrival)
 		log_u64(&line, "id", seq);
 		log_text(&line, "peer", p->submission->peer->name);
 	}
-	arrival->to = NULL;
+	if (to == p->few)
+		to = memcpy(few, p->few, count * sizeof(few[0]));
+	else
+		arrival->to = NULL;
 	answer(p);
 	if (to[0] == core->parked)
 		log_commit(&line);
@@ -153,7 +159,8 @@ arrived(struct core *core, struct arrival *arrival)
 		log_routes(seq, to, count);
 	for (size_t i = 0; i < count; i++)
 		core_wake(to[i]);
-	free(to);
+	if (to != few)
+		free(to);
 }
 
 static void
@@ -217,8 +224,8 @@ append(struct pending *p, bool push, bool whole)
 		.size = p->submission->size,
 		.key = p->type == RECORD_ACCEPTED && p->keyed ? p->key : NULL,
 		.sha256 = p->submission->sha256,
-		.facts = buffer_span(&p->facts),
-		.decision = buffer_span(&p->decision),
+		.facts = p->encoded.facts,
+		.decision = p->encoded.decision,
 		.body = kept_bytes(p, whole),
 		.push = push,
 	};
@@ -234,14 +241,9 @@ append(struct pending *p, bool push, bool whole)
 }
 
 static int
-encode(struct pending *p, const struct decision *decision)
+encode(struct pending *p, const struct facts *facts, const struct decision *decision)
 {
-	buffer_reset(&p->facts);
-	buffer_reset(&p->decision);
-	if (p->submission->facts)
-		facts_encode(p->submission->facts, &p->facts);
-	decision_encode(decision, &p->decision);
-	return buffer_failed(&p->facts) || buffer_failed(&p->decision) ? -ENOMEM : 0;
+	return encoded_make(&p->encoded, &p->core->encoder, facts, decision);
 }
 
 /* Journal a refusal, as much of it as the disk allows, and answer; what cannot be journalled is answered all the same (law 1). */
@@ -257,13 +259,11 @@ refuse(struct pending *p)
 	bool whole = p->answer == ANSWER_REFUSE || p->answer == ANSWER_NONE;
 	int r;
 
-	if (encode(p, &decision)) {
-		/* Facts past their ceiling: the bytes and the decision tell enough. */
-		buffer_reset(&p->facts);
-		buffer_reset(&p->decision);
-		decision_encode(&decision, &p->decision);
-	}
-	r = whole ? append(p, true, true) : JOURNAL_FLOOR;
+	r = encode(p, p->submission->facts, &decision);
+	if (r) /* facts past their ceiling: the bytes and the decision tell enough */
+		r = encode(p, NULL, &decision);
+	if (r == 0)
+		r = whole ? append(p, true, true) : JOURNAL_FLOOR;
 	if (r == JOURNAL_FLOOR)
 		r = append(p, false, false);
 	if (r == 0)
@@ -301,30 +301,30 @@ accept(struct pending *p)
 	struct core *core = p->core;
 	const struct submission *s = p->submission;
 	struct decision decision = { .answer = ANSWER_ACCEPT };
-	struct buffer rows;
-	struct span *names;
+	struct span few[TO_FEW], *names = few;
 	int r;
 
 	p->type = RECORD_ACCEPTED;
 	p->answer = ANSWER_ACCEPT;
 	p->fault.code = FAULT_NONE;
 	decision.mode = route_mode(s->peer, s->facts);
-	buffer_init(&rows, DECISION_ROOM / 2);
+	buffer_reset(&core->rows);
 	p->arrival.to_count =
 	    route_index_choose(core->routes, &(struct route_message){ s->peer, s->facts, decision.mode },
-		core->chosen, core->config->destination_count, &rows);
+		core->chosen, core->config->destination_count, &core->rows);
 	if (p->arrival.to_count == 0 && core->config->unrouted == UNROUTED_REFUSE) {
-		buffer_fini(&rows);
 		refuse_with(p, FAULT_NO_ROUTE, NULL, "No route wants this message.");
 		return;
 	}
 	decision.to_count = p->arrival.to_count;
 	decision.parked = p->arrival.to_count == 0;
 	p->arrival.to_count += decision.parked;
-	names = arena_calloc(&p->arena, decision.to_count, sizeof(*names));
-	p->arrival.to = malloc(p->arrival.to_count * sizeof(struct destination *));
+	p->arrival.to = p->few;
+	if (p->arrival.to_count > TO_FEW) {
+		names = arena_calloc(&p->arena, decision.to_count, sizeof(*names));
+		p->arrival.to = malloc(p->arrival.to_count * sizeof(struct destination *));
+	}
 	if (!names || !p->arrival.to) {
-		buffer_fini(&rows);
 		defer(p, -ENOMEM);
 		return;
 	}
@@ -334,9 +334,9 @@ accept(struct pending *p)
 		names[i] = span_str(p->arrival.to[i]->name);
 	}
 	decision.to = names;
-	decision.routes = buffer_span(&rows);
-	r = encode(p, &decision);
-	buffer_fini(&rows);
+	decision.routes = buffer_span(&core->rows);
+	r = encode(p, s->facts, &decision);
+	encoder_trim(&core->rows);
 	if (r && s->facts && facts_size(s->facts) > FACTS_ROOM) {
 		/* The same bytes will fail again: not AR. */
 		refuse_with(
@@ -372,7 +372,7 @@ repeat(struct pending *p, uint64_t first, uint64_t first_time_us)
 	p->answer = ANSWER_ACCEPT;
 	p->first = first;
 	p->first_time_us = first_time_us;
-	r = encode(p, &decision);
+	r = encode(p, p->submission->facts, &decision);
 	if (r == 0)
 		r = append(p, true, true);
 	if (r == JOURNAL_FLOOR)
@@ -520,20 +520,20 @@ no_memory(struct core *core, core_done_fn *done, void *arg)
 void
 core_submit(struct core *core, const struct submission *submission, core_done_fn *done, void *arg)
 {
-	struct pending *p = calloc(1, sizeof(*p));
+	struct pending *p = pool_take(&core->pendings);
 
 	if (!p) {
 		no_memory(core, done, arg);
 		return;
 	}
+	memset(p, 0, offsetof(struct pending, few));
+	encoded_init(&p->encoded);
 	p->core = core;
 	p->submission = submission;
 	p->arrival.arrived = arrived;
 	p->arrival.dropped = dropped;
 	p->done = done;
 	p->arg = arg;
-	buffer_init(&p->facts, FACTS_ROOM);
-	buffer_init(&p->decision, DECISION_ROOM);
 	arena_init(&p->arena, CONFIRM_ROOM);
 	core->in_flight++;
 	if (submission->fault)
@@ -555,4 +555,20 @@ core_submit(struct core *core, const struct submission *submission, core_done_fn
 			make_key(p);
 		judge(p);
 	}
+}
+
+void
+core_intake_init(struct core *core)
+{
+	pool_init(&core->pendings, sizeof(struct pending), PENDINGS_KEPT);
+	encoder_init(&core->encoder, FACTS_ROOM, DECISION_ROOM);
+	buffer_init(&core->rows, DECISION_ROOM / 2);
+}
+
+void
+core_intake_fini(struct core *core)
+{
+	pool_fini(&core->pendings);
+	encoder_fini(&core->encoder);
+	buffer_fini(&core->rows);
 }

@@ -6,10 +6,13 @@
  */
 #pragma once
 
+#include "broker/base/pool.h"
 #include "broker/core/core.h"
 #include "broker/core/duplicates.h"
+#include "broker/core/encoded.h"
 #include "broker/core/originals.h"
 #include "broker/core/queue.h"
+#include "codecs/buffer.h"
 #include "codecs/digest.h"
 
 /*
@@ -82,6 +85,9 @@ struct core {
 	size_t early_count, early_room;
 	struct arena scratch; /* replay's and judge's, reset per record */
 
+	struct pool pendings; /* intake's */
+	struct encoder encoder;
+	struct buffer rows;	 /* names of routes, while one message's are chosen */
 	struct pending *pending; /* decided and not on disk, oldest first */
 	struct pending **pending_tail;
 	struct arrival *unqueued; /* on disk, but there was no memory to queue them: tried again */
@@ -135,6 +141,10 @@ void core_wake(struct destination *destination);
 
 /* Queue again what is on disk and found no memory. */
 void core_retry_unqueued(struct core *core);
+
+/* What intake keeps between messages. The end comes behind all that is under way. */
+void core_intake_init(struct core *core);
+void core_intake_fini(struct core *core);
 
 /* Free what never came to an end; only after the journal is closed. */
 void core_unqueued_fini(struct core *core);

@@ -67,17 +67,22 @@ state_changed_post(struct journal *journal)
 void
 completed_run(struct journal *journal)
 {
-	struct pending *pending, *next;
+	struct pending *first, *pending, *next;
 
 	pthread_mutex_lock(&journal->lock);
-	pending = journal->completed.head;
+	first = journal->completed.head;
 	journal->completed.head = NULL;
 	pthread_mutex_unlock(&journal->lock);
-	for (; pending; pending = next) {
-		next = pending->next;
+	if (!first)
+		return;
+	for (pending = first; pending; pending = pending->next)
 		pending->done(pending->arg, pending->error);
-		free(pending);
+	pthread_mutex_lock(&journal->lock);
+	for (pending = first; pending; pending = next) {
+		next = pending->next;
+		pool_give(&journal->pendings, pending, true);
 	}
+	pthread_mutex_unlock(&journal->lock);
 }
 
 void

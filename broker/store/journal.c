@@ -15,8 +15,9 @@
 #include "broker/store/journal_private.h"
 #include "broker/store/seal_key.h"
 
-#define SEGMENT_MIN ((uint64_t)16 << 10) /* a head, some records, an index */
-#define BLOCK	    4096
+#define SEGMENT_MIN   ((uint64_t)16 << 10) /* a head, some records, an index */
+#define BLOCK	      4096
+#define PENDINGS_KEPT 4096 /* 1.4 MiB: what a busy broker has under way */
 
 static int
 path_join(char *out, const char *directory, const char *name)
@@ -89,6 +90,7 @@ journal_alloc(const struct journal_options *options)
 	journal->next_number = 1;
 	journal->next_seq = 1;
 	journal->ahead.fd = -1;
+	pool_init(&journal->pendings, sizeof(struct pending), PENDINGS_KEPT);
 	r = pthread_mutex_init(&journal->lock, NULL);
 	r = r ? r : condition_init(&journal->commit_wake);
 	r = r ? r : condition_init(&journal->keeper_wake);
@@ -143,6 +145,7 @@ journal_free(struct journal *journal)
 	seal_key_free(journal->seal);
 	seal_key_free(journal->seal_next);
 	pthread_mutex_destroy(&journal->lock);
+	pool_fini(&journal->pendings);
 	free(journal);
 }
 
@@ -257,17 +260,22 @@ int
 journal_append(struct journal *journal, const struct journal_entry *entry, journal_done_fn *done, void *arg,
     struct record_head *headp)
 {
-	struct record_head *head;
-	struct pending *pending;
+	struct pending made = { .header = { .facts_len = (uint32_t)entry->facts.len,
+				    .decision_len = (uint32_t)entry->decision.len,
+				    .body_len = entry->body.len },
+		.facts = entry->facts,
+		.decision = entry->decision,
+		.body = entry->body,
+		.push = entry->push,
+		.done = done,
+		.arg = arg };
+	struct record_head *head = &made.header.head;
+	struct pending *pending = NULL;
 	int r = 0;
 
 	if (entry->facts.len > RECORD_PART_MAX || entry->decision.len > RECORD_PART_MAX ||
 	    entry->body.len > RECORD_BODY_MAX)
 		return -EMSGSIZE;
-	pending = calloc(1, sizeof *pending);
-	if (!pending)
-		return -ENOMEM;
-	head = &pending->header.head;
 	head->ref = entry->ref;
 	head->size = entry->size;
 	head->type = (uint16_t)entry->type;
@@ -279,30 +287,24 @@ journal_append(struct journal *journal, const struct journal_entry *entry, journ
 		memcpy(head->key, entry->key, sizeof head->key);
 	if (entry->sha256)
 		memcpy(head->sha256, entry->sha256, sizeof head->sha256);
-	pending->header.facts_len = (uint32_t)entry->facts.len;
-	pending->header.decision_len = (uint32_t)entry->decision.len;
-	pending->header.body_len = entry->body.len;
-	pending->facts = entry->facts;
-	pending->decision = entry->decision;
-	pending->body = entry->body;
-	pending->push = entry->push;
-	pending->done = done;
-	pending->arg = arg;
 	pthread_mutex_lock(&journal->lock);
 	if (journal->failed || journal->stopping || journal->next_seq >= RECORD_SEQ_LIMIT)
 		r = JOURNAL_FULL;
 	else if (entry->push && journal->below_floor)
 		r = JOURNAL_FLOOR;
 	if (r == 0) {
+		pending = pool_take(&journal->pendings);
+		r = pending ? 0 : -ENOMEM;
+	}
+	if (r == 0) {
 		head->seq = journal->next_seq++;
 		head->time_us = journal_clock_now(&journal->clock);
 		if (headp)
 			*headp = *head;
+		*pending = made;
 		journal_enqueue(journal, pending);
 	}
 	pthread_mutex_unlock(&journal->lock);
-	if (r)
-		free(pending);
 	return r;
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "broker/base/clock.h"
+#include "broker/base/pool.h"
 #include "broker/base/post.h"
 #include "broker/store/index.h"
 #include "broker/store/journal.h"
@@ -134,6 +135,7 @@ struct journal {
 	struct journal_clock clock;
 	uint64_t next_seq;
 	uint64_t committed_seq;
+	struct pool pendings;	       /* of journal_append's, which have a callback */
 	struct pending_list queue;     /* appended, not yet taken by who commits */
 	size_t queued;		       /* records in it */
 	uint64_t queued_bytes;	       /* as they will lie on disk */
