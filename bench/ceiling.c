@@ -26,6 +26,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "bench/ceiling_document.h"
 #include "bench/ceiling_log.h"
 #include "codecs/digest.h"
 
@@ -57,6 +58,7 @@ struct server {
 	int epoll, listening, wake, signals;
 	bool threaded;
 	struct ceiling_log *log;
+	struct ceiling_document *document; /* NULL: documents are not read */
 	struct sha256 sha;
 	struct connection *gathered, *committing;
 	struct connection *all; /* dropped ones, too: a batch may still know them */
@@ -215,6 +217,8 @@ message(struct server *server, struct connection *c, const uint8_t *bytes, size_
 	memcpy(header + 16, &server->messages, sizeof(server->messages));
 	if (sha256_of(&server->sha, span, header + 32))
 		die("sha256");
+	if (server->document)
+		ceiling_document_read(server->document, span);
 	ceiling_log_append(server->log, header, bytes, len);
 	server->messages++;
 	if (c->gathered++ == 0) {
@@ -428,10 +432,11 @@ probe(const char *directory)
 static int
 usage(FILE *to)
 {
-	fputs(
-	    "Usage: ceiling --log DIRECTORY --cert FILE --key FILE --ca FILE --commit inline|thread\n"
-	    "       ceiling --log DIRECTORY --probe\n"
-	    "Listens on a port of the loopback that it prints. --probe prints what a sync costs just now.\n",
+	fputs("Usage: ceiling --log DIRECTORY --cert FILE --key FILE --ca FILE --commit inline|thread "
+	      "[--documents]\n"
+	      "       ceiling --log DIRECTORY --probe\n"
+	      "Listens on a port of the loopback that it prints. --probe prints what a sync costs just now.\n"
+	      "--documents reads the XML document that each message must have.\n",
 	    to);
 	return to == stdout ? 0 : 2;
 }
@@ -441,7 +446,8 @@ main(int argc, char *argv[])
 {
 	static const struct option options[] = { { "log", 1, NULL, 'l' }, { "cert", 1, NULL, 'c' },
 		{ "key", 1, NULL, 'k' }, { "ca", 1, NULL, 'a' }, { "commit", 1, NULL, 'm' },
-		{ "probe", 0, NULL, 'p' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 } };
+		{ "probe", 0, NULL, 'p' }, { "documents", 0, NULL, 'd' }, { "help", 0, NULL, 'h' },
+		{ NULL, 0, NULL, 0 } };
 	const char *directory = NULL, *certificate = NULL, *key = NULL, *authorities = NULL, *commit = NULL;
 	static struct server server;
 	bool probing = false;
@@ -467,6 +473,9 @@ main(int argc, char *argv[])
 			break;
 		case 'p':
 			probing = true;
+			break;
+		case 'd':
+			server.document = ceiling_document_new();
 			break;
 		case 'h':
 			return usage(stdout);
@@ -496,6 +505,8 @@ main(int argc, char *argv[])
 	tell(&server);
 	ceiling_log_free(server.log);
 	free_all(&server);
+	if (server.document)
+		ceiling_document_free(server.document);
 	sha256_fini(&server.sha);
 	SSL_CTX_free(server.ctx);
 	return 0;

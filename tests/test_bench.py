@@ -67,10 +67,10 @@ def good(control):
 def test_a_run_prints_its_table(tmp_path):
     file = tmp_path / "figures.json"
     done = subprocess.run([ROOT / "bench/run", "--programs", BUILD, "--pairs", "1", "--seconds", "0.5", "--warm", "0.2", "--patience", "0",
-                           "--works", "8x4,1x1x60000", "--directory", tmp_path, "--json", file],
+                           "--works", "8x4,1x1x60000,2x1xreport", "--directory", tmp_path, "--json", file],
                           capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"^(?:1|58\.5938) KB \d+ x \d+  +[\d,]+  ", done.stdout, re.M)) == 2, done.stdout
+    assert len(re.findall(r"^(?:1|58\.5938|134\.[0-9]+) KB \d+ x \d+  +[\d,]+  ", done.stdout, re.M)) == 3, done.stdout
     for row in json.loads(file.read_text())["rows"]:
         assert row["product_rate"] > 0 and row["ceiling_rate"] > 0 and row["sync_before_us"] > 0
     assert sorted(one.name for one in tmp_path.iterdir()) == ["figures.json"], "something was left behind"
