@@ -267,7 +267,7 @@ class RemoteReceiver:
         return self.wire  # whose port is configured
 
     def make_good(self):
-        self.puppet.make_good()
+        self.puppet.end()
 
     @property
     def latest(self):

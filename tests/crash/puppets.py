@@ -5,8 +5,8 @@
 What each did and saw is in its record (the files that checker.py and receipts.py read), written before the act: a killed one loses none of it. A
 sender takes up its work from its record; its messages come from its seed and their numbers.
 
-As a program (puppets.py sender|receiver JSON) it is such a process: SIGTERM to a sender means to get acknowledged what it has and to end, SIGUSR1
-to a receiver to accept everything from then on.
+As a program (puppets.py sender|receiver JSON) it is such a process. Once the file RECORD.end is there, a sender gets acknowledged what it has and
+ends, and a receiver accepts everything: unlike a signal that says this to whoever comes up just now, too.
 """
 import json
 import os
@@ -52,6 +52,10 @@ def identity_of(words):
     return types.SimpleNamespace(pem=words["certificate"], key_file=words["key"])
 
 
+def the_end(words):
+    return os.path.exists(words["record"] + ".end")
+
+
 def sender_process(words):
     import senders
 
@@ -76,10 +80,11 @@ def sender_process(words):
     sender.record.append(f"cut\t{sender.name}\n")
     sender.patience = words["patience"]
     sender.take_up(lines)
-    signal.signal(signal.SIGTERM, lambda *_: sender.ending.set())
     sender.start()
     while sender.is_alive():
-        sender.join(0.2)
+        sender.join(0.1)
+        if not sender.ending.is_set() and the_end(words):
+            sender.ending.set()
     if sender.failure:
         raise sender.failure
 
@@ -97,10 +102,10 @@ def receiver_process(words):
     receiver.file = Record(words["record"])
     receiver.count = words["life"] * 100000  # no number twice
     receiver.port = words["port"]
-    signal.signal(signal.SIGUSR1, lambda *_: receiver.make_good())
-    if words["good"]:
-        receiver.make_good()
     receiver.start()
+    while not the_end(words):
+        time.sleep(0.1)
+    receiver.make_good()
     threading.Event().wait()
 
 
@@ -128,6 +133,9 @@ class Puppet:
         self.process.kill()
         self.process.wait()
 
+    def end(self):
+        pathlib.Path(self.words["record"] + ".end").touch()
+
     def alive(self):
         return self.process.poll() is None
 
@@ -140,18 +148,10 @@ class Sender(Puppet):
     def __init__(self, **words):
         super().__init__("sender", **words)
 
-    def end(self):
-        self.process.terminate()
-
-
 class Receiver(Puppet):
     def __init__(self, **words):
-        super().__init__("receiver", good=False, **words)
+        super().__init__("receiver", **words)
         self.window = words["window"]
-
-    def make_good(self):
-        self.words["good"] = True
-        self.process.send_signal(signal.SIGUSR1)
 
 
 if __name__ == "__main__":
