@@ -245,15 +245,17 @@ link_new(struct link **linkp, struct link_owner *owner, int fd, SSL *ssl, const 
 
 	link = calloc(1, sizeof(*link));
 	ERR_clear_error();
-	if (!link || (ssl && SSL_set_fd(ssl, fd) != 1)) {
+	if (link) {
+		link->fd = fd;
+		link->ssl = ssl;
+	}
+	if (!link || (ssl && link_wire_init(link))) {
 		ERR_clear_error();
 		SSL_free(ssl);
 		free(link);
 		close(fd);
 		return -ENOMEM;
 	}
-	link->fd = fd;
-	link->ssl = ssl;
 	link->owner = owner;
 	link->id = atomic_fetch_add(&last_id, 1) + 1;
 	link->opened_us = loop_now_us(owner->loop);
@@ -298,6 +300,7 @@ link_drop(struct link *link, enum link_end end)
 	ERR_clear_error();
 	close(link->fd);
 	link->fd = -1;
+	link_wire_fini(link);
 	link_output_free(link);
 	owner->count--;
 	if (!owner->outward)
@@ -350,7 +353,7 @@ link_resume(struct link *link)
 	if (link->state != LINK_OPEN || link->ended)
 		return;
 	link_read_events(link, true);
-	if (!link->in_turn && link_pending(link))
+	if (link->wire.ahead.len || (!link->in_turn && link_pending(link)))
 		link_next_turn(link);
 }
 

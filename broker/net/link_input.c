@@ -65,6 +65,18 @@ conclude(struct link *link, enum link_io why)
 	}
 }
 
+/* What was read ahead stays with the link; the socket does not tell of it. */
+static void
+end_turn(struct link *link, enum link_io why)
+{
+	if (link->state == LINK_CLOSED)
+		return;
+	if (link_wire_keep(link))
+		link_drop(link, LINK_RESET);
+	else if (why == LINK_IO_WANTS_READ && link->wire.ahead.len && !link->paused)
+		link_next_turn(link); /* behind a record that had nothing for the door */
+}
+
 void
 link_read(struct link *link)
 {
@@ -75,6 +87,7 @@ link_read(struct link *link)
 	enum link_io why = LINK_IO_DONE;
 
 	link->read_soon = false;
+	link_wire_begin(link);
 	if (link->write_wants_read)
 		link->write_wants_read = link->blocked = false;
 	while (link->state == LINK_OPEN && !link->paused && !link->ended && why == LINK_IO_DONE) {
@@ -99,5 +112,6 @@ link_read(struct link *link)
 		if (link->state == LINK_OPEN && !link->ended)
 			conclude(link, why);
 	}
+	end_turn(link, why);
 	link_flush(link);
 }

@@ -33,6 +33,14 @@ struct chunk {
 	uint8_t data[];
 };
 
+/* What was read off a TLS link's socket before it was asked for. */
+struct wire {
+	struct span ahead; /* in the loop's memory during a turn of reading, in kept between them */
+	uint8_t *kept;
+	bool dry;   /* the socket had no more, in this turn */
+	bool ended; /* it told its end */
+};
+
 /*
  * Whose links they are: what a listener and a dialler have in common, embedded in both. The hooks are a dialler's.
  */
@@ -65,7 +73,8 @@ struct link {
 	enum link_state state;
 	enum link_end end;
 	int fd;
-	SSL *ssl;	   /* NULL: a plain link */
+	SSL *ssl; /* NULL: a plain link */
+	struct wire wire;
 	struct peer *peer; /* NULL until known, and of dialled links */
 	void *arg;	   /* the door's; NULL until opened() */
 	const char *why;   /* the alert that ended it; NULL: none */
@@ -164,10 +173,19 @@ enum link_io {
 };
 enum link_io link_take(struct link *link, void *to, size_t len, size_t *n);
 enum link_io link_give(struct link *link, const void *from, size_t len, size_t *n);
-/* Bytes taken off the socket and not yet read: the socket will not tell of them. */
+/* Bytes taken off the socket and not yet read: the socket will not tell of them. A piece of a record counts, too. */
 bool link_pending(const struct link *link);
 /* close_notify, if there is any use in it. */
 void link_farewell(struct link *link);
+
+/* link_wire.c: a TLS link's socket. */
+/* Let ssl read from and write to fd. -ENOMEM. */
+int link_wire_init(struct link *link) __attribute__((warn_unused_result));
+/* A turn of reading begins: the socket may be asked anew. */
+void link_wire_begin(struct link *link);
+/* It ends: what was read ahead must not stay in the loop's memory. -ENOMEM. */
+int link_wire_keep(struct link *link) __attribute__((warn_unused_result));
+void link_wire_fini(struct link *link);
 
 /* link_input.c: read what is there, within a bound, and flush. */
 void link_read(struct link *link);

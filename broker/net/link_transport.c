@@ -67,7 +67,7 @@ link_give(struct link *link, const void *from, size_t len, size_t *n)
 bool
 link_pending(const struct link *link)
 {
-	return link->ssl && SSL_has_pending(link->ssl);
+	return link->ssl && (link->wire.ahead.len || SSL_has_pending(link->ssl));
 }
 
 void

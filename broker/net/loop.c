@@ -215,7 +215,7 @@ loop_new(struct loop **loopp)
 	loop->thread = pthread_self();
 	loop->last = &loop->first;
 	loop->later_last = &loop->later;
-	loop->scratch = malloc(LOOP_SCRATCH);
+	loop->scratch = malloc(LOOP_SCRATCH + LOOP_AHEAD);
 	pool_init(&loop->blocks, LOOP_BLOCK, BLOCKS_KEPT);
 	loop->base = event_base_new();
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -302,6 +302,12 @@ uint8_t *
 loop_scratch(struct loop *loop)
 {
 	return loop->scratch;
+}
+
+uint8_t *
+loop_ahead(struct loop *loop)
+{
+	return loop->scratch + LOOP_SCRATCH;
 }
 
 struct pace *

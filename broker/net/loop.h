@@ -53,6 +53,10 @@ uint8_t *loop_scratch(struct loop *loop);
 struct pace;
 struct pace *loop_pace(struct loop *loop);
 
+/* What links of TLS read ahead into, by the same rule (link_wire.c). */
+#define LOOP_AHEAD ((size_t)8 * 1024)
+uint8_t *loop_ahead(struct loop *loop);
+
 /* Small blocks for output that waits for the end of a callback, of all links of the loop: few are in use at a time. */
 #define LOOP_BLOCK ((size_t)2048)
 struct pool *loop_blocks(struct loop *loop);

@@ -11,6 +11,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net_door.h"
@@ -179,6 +183,59 @@ test_pause_before_reading(void **state)
 	assert_int_equal(door.received, 5);
 	assert_false(door.full);
 	client_close(client);
+	assert_true(wait_for(&door.closed, 1));
+	rig_stop(&rig);
+	rig_fini(&rig);
+}
+
+/* What a link takes in one turn, and so many more that one call of the system fetches all of them. */
+#define RECORDS_TURN 256
+#define RECORDS_MORE 12
+#define RECORD_SIZE  100
+
+static SSL *record_writer;
+
+/* On the loop: it sees them all at once. */
+static void
+write_records(struct rig *rig, struct door *door)
+{
+	char text[RECORD_SIZE] = { 0 };
+	int one = 1, waiting = 1;
+
+	(void)rig;
+	(void)door;
+	assert_int_equal(
+	    setsockopt(SSL_get_fd(record_writer), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
+	for (int i = 0; i < RECORDS_TURN + RECORDS_MORE; i++)
+		assert_true(client_write(record_writer, text, sizeof(text)));
+	for (int i = 0; i < 2000 && waiting; i++) { /* small segments are let through by and by */
+		usleep(5000);
+		assert_int_equal(ioctl(SSL_get_fd(record_writer), SIOCOUTQ, &waiting), 0);
+	}
+	assert_int_equal(waiting, 0);
+}
+
+/* A door pauses while the rest of what came is off the socket already: it comes when the door resumes, though the socket tells of nothing. */
+static void
+test_pause_behind_what_was_read_ahead(void **state)
+{
+	struct door door = { 0 };
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	rig_start(&rig, &pausing, &door);
+	record_writer = rig_connect(&rig, &(struct client_options){ .certificate = &rig.client }, NULL);
+	on_loop(&rig, &door, write_records);
+	assert_true(wait_for(&door.inputs, 1));
+	usleep(100000);
+	assert_int_equal(door.received, RECORDS_TURN * RECORD_SIZE);
+	on_loop(&rig, &door, resume);
+	for (int i = 0; i < 500 && door.received < (RECORDS_TURN + RECORDS_MORE) * RECORD_SIZE; i++)
+		usleep(10000);
+	assert_int_equal(door.received, (RECORDS_TURN + RECORDS_MORE) * RECORD_SIZE);
+	assert_false(door.full);
+	client_close(record_writer);
 	assert_true(wait_for(&door.closed, 1));
 	rig_stop(&rig);
 	rig_fini(&rig);
@@ -515,6 +572,7 @@ main(void)
 		cmocka_unit_test(test_pipelined_echo),
 		cmocka_unit_test(test_rude_ends),
 		cmocka_unit_test(test_pause_before_reading),
+		cmocka_unit_test(test_pause_behind_what_was_read_ahead),
 		cmocka_unit_test(test_pause_and_resume),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_dropping_inside_callbacks),
