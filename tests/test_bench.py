@@ -129,3 +129,12 @@ def test_the_flat_ones_print_their_rows(tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r" us a message, small +[\d.]+: [\d.]+", done.stdout)) == 4, done.stdout
     assert list(tmp_path.iterdir()) == [], "something was left behind"
+
+
+def test_a_recovery_is_timed(tmp_path):
+    done = subprocess.run([ROOT / "bench/recovery", "--programs", BUILD, "--records", "500", "--starts", "2", "--seconds", "0.3", "--directory", tmp_path],
+                          capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"([\d,]+) records: ready in [\d.]+ s, recovered in [\d.]+ s: [\d.]+ s per million", done.stdout)
+    assert len(rows) == 2 and all(int(row.replace(",", "")) >= 500 for row in rows), done.stdout
+    assert list(tmp_path.iterdir()) == [], "something was left behind"
