@@ -172,11 +172,12 @@ static void
 test_power_lost_at_every_call(void **state)
 {
 	size_t calls = run_once(0, 1, false);
+	const size_t step = getenv("LIAISON_SLOW") ? 11 : 1; /* under valgrind a share */
 
 	(void)state;
 	assert_true(calls > 50);
 	for (uint64_t seed = 1; seed <= SEEDS; seed++)
-		for (size_t nth = 1; nth <= calls; nth++)
+		for (size_t nth = 1; nth <= calls; nth += step)
 			(void)run_once(nth, seed, false);
 }
 
@@ -185,9 +186,10 @@ static void
 test_power_lost_during_retention(void **state)
 {
 	size_t calls = run_once(0, 1, true);
+	const size_t step = getenv("LIAISON_SLOW") ? 11 : 1; /* under valgrind a share */
 
 	(void)state;
-	for (size_t nth = 60; nth <= calls; nth += 2)
+	for (size_t nth = 60; nth <= calls; nth += 2 * step)
 		(void)run_once(nth, 7, true);
 }
 

@@ -27,6 +27,7 @@ test_torn_end(void **state)
 {
 	struct rig kept, killed, trial;
 	struct image image;
+	const size_t step = getenv("LIAISON_SLOW") ? 23 : 1; /* under valgrind a share */
 
 	(void)state;
 	few_make(&kept, &killed);
@@ -37,7 +38,7 @@ test_torn_end(void **state)
 	trial.options.arg = &trial;
 	image_load(&image, &killed, 1);
 	for (int zeros = 0; zeros < 2; zeros++)
-		for (uint64_t end = image.from[FEW - 1]; end <= image.to[FEW]; end++) {
+		for (uint64_t end = image.from[FEW - 1]; end <= image.to[FEW]; end += step) {
 			struct image cut = image;
 			struct record_head head;
 			bool torn = false;
@@ -119,6 +120,7 @@ flip_sweep(const struct rig *from, bool sealed)
 	struct rig trial;
 	struct image image;
 	size_t records = 0, noticed_count = 0;
+	const size_t step = getenv("LIAISON_SLOW") ? 41 : 1; /* under valgrind a share */
 
 	rig_init_fast(&trial);
 	trial.options = from->options;
@@ -126,7 +128,7 @@ flip_sweep(const struct rig *from, bool sealed)
 	trial.options.poster = &trial.poster.poster;
 	trial.options.arg = &trial;
 	image_load(&image, from, 1);
-	for (size_t at = 0; at < image.len; at++) {
+	for (size_t at = 0; at < image.len; at += step) {
 		bool in_head = at < 256 || (at >= 2048 && at < 2304);
 		bool in_records = at >= SEGMENT_HEAD_SIZE && at < image.to[FEW];
 		bool in_seal = sealed && at >= image.to[FEW];
@@ -144,8 +146,7 @@ flip_sweep(const struct rig *from, bool sealed)
 			noticed_count += in_records && noticed;
 		}
 	}
-	/* only the padding behind each record may turn unnoticed */
-	assert_true(noticed_count >= records - 8 * FEW * (RECORD_ALIGN - 1));
+	assert_int_equal(noticed_count, records); /* the zeros behind a record as well */
 	image_free(&image);
 	rig_fini(&trial);
 }

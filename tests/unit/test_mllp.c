@@ -189,10 +189,11 @@ test_splits_exhaustive(void **state)
 {
 	static const uint8_t letters[] = { 0x0b, 0x1c, '\r', 'a' };
 	uint8_t s[7];
+	const size_t step = getenv("LIAISON_SLOW") ? 17 : 1; /* under valgrind a share */
 
 	(void)state;
 	for (size_t len = 0; len <= sizeof(s); len++) {
-		for (size_t code = 0; code < (size_t)1 << (2 * len); code++) {
+		for (size_t code = 0; code < (size_t)1 << (2 * len); code += step) {
 			for (size_t i = 0; i < len; i++)
 				s[i] = letters[code >> (2 * i) & 3];
 			check_splits(span_make(s, len), 3, 0);
