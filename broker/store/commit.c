@@ -208,8 +208,7 @@ commit_begin(struct journal *journal)
 	return taken;
 }
 
-/* At the end of the loop's turn: commit what it queued, or have it committed. */
-static void
+void
 commit_turn(struct journal *journal)
 {
 	struct pending *taken;
@@ -248,7 +247,6 @@ journal_enqueue(struct journal *journal, struct pending *pending)
 	journal->queued_bytes += record_length(&pending->header);
 	if (!first || journal->committing || turn->posted)
 		return;
-	turn->run = commit_turn;
 	turn->posted = post_later(journal->options.poster, &turn->item);
 	if (!turn->posted)
 		pthread_cond_signal(&journal->commit_wake);

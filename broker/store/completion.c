@@ -34,19 +34,18 @@ courier_run(struct post_item *item)
 	courier->run(journal);
 }
 
-static void
-state_changed(struct journal *journal)
+void
+state_changed_run(struct journal *journal)
 {
 	journal->options.state_changed(journal->options.arg);
 }
 
 static void
-courier_post(struct journal *journal, struct courier *courier, void (*run)(struct journal *))
+courier_post(struct journal *journal, struct courier *courier)
 {
 	if (courier->posted)
 		return;
 	courier->posted = true;
-	courier->run = run;
 	post(journal->options.poster, &courier->item);
 }
 
@@ -54,14 +53,14 @@ static void
 completed_post(struct journal *journal)
 {
 	if (journal->completed.head && !journal->on_turn) /* the loop's own turn sees to them itself */
-		courier_post(journal, journal->done_courier, completed_run);
+		courier_post(journal, journal->done_courier);
 }
 
 void
 state_changed_post(struct journal *journal)
 {
 	if (journal->options.state_changed && !journal->stopping)
-		courier_post(journal, journal->state_courier, state_changed);
+		courier_post(journal, journal->state_courier);
 }
 
 void

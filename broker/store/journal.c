@@ -67,8 +67,9 @@ condition_init(pthread_cond_t *condition)
 }
 
 static void
-courier_init(struct courier *courier, struct journal *journal)
+courier_init(struct courier *courier, struct journal *journal, void (*run)(struct journal *))
 {
+	courier->run = run;
 	courier->item.run = courier_run;
 	courier->journal = journal;
 }
@@ -109,9 +110,9 @@ journal_alloc(const struct journal_options *options)
 		free(journal);
 		return NULL;
 	}
-	courier_init(journal->done_courier, journal);
-	courier_init(journal->state_courier, journal);
-	courier_init(journal->turn_courier, journal);
+	courier_init(journal->done_courier, journal, completed_run);
+	courier_init(journal->state_courier, journal, state_changed_run);
+	courier_init(journal->turn_courier, journal, commit_turn);
 	return journal;
 }
 

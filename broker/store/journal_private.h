@@ -92,7 +92,7 @@ struct pending_list {
 struct courier {
 	struct post_item item; /* first */
 	struct journal *journal;
-	void (*run)(struct journal *journal);
+	void (*run)(struct journal *journal); /* never changes */
 	bool posted;
 };
 
@@ -215,6 +215,8 @@ int committer_new(struct journal *journal) __attribute__((warn_unused_result));
 void committer_free(struct journal *journal);
 void *committer_main(void *journal);
 
+/* At the end of the loop's turn: commit what it queued, or have it committed. */
+void commit_turn(struct journal *journal);
 /* Under the lock: a batch took ${took_us} to write and sync. */
 void commit_timed(struct journal *journal, uint64_t took_us);
 /* Queue a record whose header is ready but for what order gives. Under the lock. */
@@ -230,6 +232,8 @@ void completion_add(struct journal *journal, struct pending *first, const struct
 void completion_fail(struct journal *journal, struct pending *first, const struct pending *behind, int error);
 /* Run the callbacks of what is complete: on the loop thread, or in journal_close. */
 void completed_run(struct journal *journal);
+/* Tell the journal's owner; on the loop thread. */
+void state_changed_run(struct journal *journal);
 /* Under the lock. */
 void state_changed_post(struct journal *journal);
 
