@@ -123,11 +123,13 @@ trace_list(struct trace *trace, const uint64_t *seqs, size_t count, struct arena
 bool
 trace_kind_is(const char *kind, const char *asked)
 {
-	size_t len = strlen(asked);
+	const char *caret = strchr(asked, '^');
+	bool any_event = !caret || !caret[1];
+	size_t len = caret && any_event ? (size_t)(caret - asked) : strlen(asked);
 
-	if (!len || !kind)
+	if (!len || caret == asked || !kind) /* only the record tells */
 		return true;
-	return strncmp(kind, asked, len) == 0 && (!kind[len] || (kind[len] == '^' && !strchr(asked, '^')));
+	return strncmp(kind, asked, len) == 0 && (!kind[len] || (kind[len] == '^' && any_event));
 }
 
 bool
