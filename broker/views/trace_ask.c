@@ -43,6 +43,83 @@ read_hops(struct trace_view *view, struct arena *arena, struct trace_message *me
 	return r;
 }
 
+static const char *
+row_text(struct trace_view *view, const struct trace_seen *seen, const struct trace_names *names, uint16_t id,
+    struct arena *arena)
+{
+	const char *text = trace_view_load(view, seen) == 0 ? trace_names_text(names, id) : NULL;
+
+	text = arena_str(arena, span_str(text ? text : ""));
+	return text ? text : "";
+}
+
+/* The record is damaged: what its row tells. The rows have been looked at before it was. 0, TRACE_ABSENT, -errno. */
+static int
+show_row(struct trace_view *view, uint64_t seq, struct arena *arena, struct trace_message *m,
+    struct trace_hop *hop, bool *is_hop)
+{
+	const struct trace_seen *seen;
+	struct trace_scan *scan;
+	struct trace_row row = { 0 };
+	const char *places, *event;
+	int r = trace_scan_new(&scan, view, false, seq - 1, NULL, NULL);
+
+	if (r)
+		return r;
+	r = trace_scan_next(scan, &seen, &row);
+	trace_scan_free(scan);
+	if (r < 0)
+		return r;
+	if (r || row.seq != seq)
+		return TRACE_ABSENT;
+	places = row_text(view, seen, &seen->part->names, row.places, arena);
+	*hop = (struct trace_hop){ .record = seq,
+		.ref = row.ref,
+		.time_us = row.time_us,
+		.type = row.type,
+		.outcome = row.outcome,
+		.destination = places,
+		.who = "",
+		.code = "",
+		.text = "",
+		.what = "" };
+	*is_hop = !trace_is_message(row.type);
+	if (!*is_hop) {
+		const struct record_head head = { .seq = seq,
+			.time_us = row.time_us,
+			.type = row.type,
+			.flags = row.flags,
+			.ref = row.ref };
+
+		trace_show_head(&head, m);
+		m->answer = row.type == RECORD_ACCEPTED ? ANSWER_ACCEPT : ANSWER_NONE;
+		m->peer = row_text(view, seen, &seen->part->names, row.peer, arena);
+		m->destinations = places;
+		m->msg_type = row_text(view, seen, &seen->part->kinds, row.kind, arena);
+		event = strchr(m->msg_type, '^');
+		if (event) {
+			m->msg_event = event + 1;
+			m->msg_type = arena_str(arena, span_make(m->msg_type, (size_t)(event - m->msg_type)));
+		}
+		if (!m->msg_type)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* As trace_read_whole, and of a damaged record what is known without it. */
+static int
+read_whole(struct trace_view *view, uint64_t seq, struct arena *arena, struct trace_message *message,
+    struct trace_hop *hop, bool *is_hop)
+{
+	struct journal_place place;
+	int r = trace_read_whole(view, seq, arena, message, hop, is_hop);
+
+	if (r == TRACE_ABSENT && journal_find(view->journal, seq, &place) == 0)
+		r = show_row(view, seq, arena, message, hop, is_hop);
+	return r;
+}
+
 static int
 show(struct trace_view *view, uint64_t seq, struct arena *arena, struct trace_message *message,
     const struct trace_hop **recordp)
@@ -56,7 +133,7 @@ show(struct trace_view *view, uint64_t seq, struct arena *arena, struct trace_me
 		return -ENOMEM;
 	if (seq > view->seen)
 		return TRACE_ABSENT;
-	if ((r = trace_read_whole(view, seq, arena, message, hop, &is_hop)) != 0)
+	if ((r = read_whole(view, seq, arena, message, hop, &is_hop)) != 0)
 		return r;
 	if (is_hop) {
 		struct trace_hop of_message;
@@ -64,7 +141,7 @@ show(struct trace_view *view, uint64_t seq, struct arena *arena, struct trace_me
 		*recordp = hop;
 		if (!hop->ref)
 			return 0;
-		r = trace_read_whole(view, hop->ref, arena, message, &of_message, &is_hop);
+		r = read_whole(view, hop->ref, arena, message, &of_message, &is_hop);
 		if (r == TRACE_ABSENT ||
 		    (!r && is_hop)) { /* retention took the message, not yet the record about it */
 			*message = (struct trace_message){ 0 };

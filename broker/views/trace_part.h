@@ -17,8 +17,10 @@
 #include "broker/views/trace_names.h"
 #include "broker/views/trace_row.h"
 
+#ifndef TRACE_SLICE_ROWS	    /* a test makes them few */
 #define TRACE_SLICE_ROWS (1u << 18) /* of one part: what is held in memory is bounded by it, about 12 MB */
 #define TRACE_CHUNK_ROWS 4096u
+#endif
 #define TRACE_HEADS	 (1u << 15)
 #define TRACE_BLOCK	 4096u
 #define TRACE_BLOCK_ROOM (TRACE_BLOCK - 4) /* before the checksum */

@@ -166,6 +166,8 @@ places_text(struct showing *showing)
 	struct buffer list;
 	const char *copy;
 
+	if (!decision->to_count)
+		return "";
 	buffer_init(&list, (size_t)64 << 10);
 	for (size_t i = 0; i < decision->to_count; i++) {
 		if (i)
@@ -275,6 +277,14 @@ show_documents(struct showing *s, struct trace_message *message)
 			.size = s->facts.documents[i].size };
 	message->documents = documents;
 	message->documents_given = count;
+}
+
+void
+trace_show_head(const struct record_head *head, struct trace_message *message)
+{
+	struct showing none = { 0 };
+
+	show_message(&none, head, message);
 }
 
 static bool

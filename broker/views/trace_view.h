@@ -107,6 +107,9 @@ int trace_read_hop(struct trace_view *view, uint64_t seq, struct arena *arena, s
 int trace_read_whole(struct trace_view *view, uint64_t seq, struct arena *arena,
     struct trace_message *message, struct trace_hop *hop, bool *is_hop) __attribute__((warn_unused_result));
 
+/* What the head alone says; every text is "". */
+void trace_show_head(const struct record_head *head, struct trace_message *message);
+
 /* The row of ${record}, its texts put into the names of ${part}. 0 or -ENOMEM. */
 int trace_row_of(const struct record *record, struct trace_part *part, struct trace_row *row)
     __attribute__((warn_unused_result));
