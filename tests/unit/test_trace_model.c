@@ -321,6 +321,16 @@ compare_search(struct bench *bench)
 	assert_int_equal(at, count);
 }
 
+static bool
+is_picked(const struct known *known, const struct trace_span *asked, size_t place, size_t peer)
+{
+	return known->there && known->type == RECORD_ACCEPTED && !known->ref && known->seq > asked->after &&
+	       known->seq <= asked->last && known->time_us >= asked->since_us &&
+	       (!asked->until_us || known->time_us < asked->until_us) &&
+	       (!asked->peer || known->peer == peer) && (!asked->destination || known->to & 1u << place) &&
+	       (!asked->msg_type || known->kind == 0);
+}
+
 static void
 compare_pick(struct bench *bench)
 {
@@ -342,32 +352,15 @@ compare_pick(struct bench *bench)
 		arena_reset(&bench->arena);
 		ASK(bench, trace_pick(bench->trace, &span, &bench->arena, found, max, &count, &span.after));
 		for (size_t i = 0; i < count; i++) {
-			const struct known *known;
-
-			do {
-				assert_true(at < bench->count);
-				known = &bench->records[at++];
-			} while (!known->there || known->type != RECORD_ACCEPTED || known->ref ||
-				 known->seq <= asked.after || known->seq > asked.last ||
-				 known->time_us < asked.since_us ||
-				 (asked.until_us && known->time_us >= asked.until_us) ||
-				 (asked.peer && known->peer != peer) ||
-				 (asked.destination && !(known->to & 1u << place)) ||
-				 (asked.msg_type && known->kind != 0));
-			assert_int_equal(found[i].seq, known->seq);
+			for (; at < bench->count && !is_picked(&bench->records[at], &asked, place, peer);
+			     at++)
+				continue;
+			assert_true(at < bench->count);
+			assert_int_equal(found[i].seq, bench->records[at++].seq);
 		}
 	} while (span.after);
-	for (; at < bench->count; at++) { /* and there are no more */
-		const struct known *known = &bench->records[at];
-
-		assert_false(known->there && known->type == RECORD_ACCEPTED && !known->ref &&
-			     known->seq > asked.after && known->seq <= asked.last &&
-			     known->time_us >= asked.since_us &&
-			     (!asked.until_us || known->time_us < asked.until_us) &&
-			     (!asked.peer || known->peer == peer) &&
-			     (!asked.destination || known->to & 1u << place) &&
-			     (!asked.msg_type || known->kind == 0));
-	}
+	for (; at < bench->count; at++) /* and there are no more */
+		assert_false(is_picked(&bench->records[at], &asked, place, peer));
 }
 
 static bool
