@@ -244,6 +244,9 @@ class Soak:
         log = sum(path.stat().st_size for path in self.broker.folder.glob("liaison.log*")) / MIB
         print(f"seed {options.seed}: {options.seconds:.0f} s, {self.megabytes:.0f} MB, "
               + ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items())))
+        tenths = [min(part, key=lambda one: one.resident).resident / MIB
+                  for part in (samples[n * len(samples) // 10:(n + 1) * len(samples) // 10] for n in range(10)) if part]
+        print("resident, the least of each tenth, in MiB: " + " ".join(f"{one:.2f}" for one in tenths))
         print(f"resident {self.idle.resident / MIB:.1f} MiB idle, {warm[0].resident / MIB:.1f} warm, {samples[-1].resident / MIB:.1f} at the end: "
               f"{slope:+.1f} MB an hour, at most {growth:+.1f} MiB; descriptors {self.idle.descriptors} idle, "
               f"{max(one.descriptors for one in samples)} at most, {self.last.descriptors} afterwards; disk at most {disk:.0f} MiB, log {log:.1f} MiB")
