@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "codecs/charset.h"
+#include "codecs/cpu.h"
 #include "codecs/utf8.h"
 
 #define CEILING ((size_t)1 << 20)
@@ -70,9 +71,11 @@ check_reading(enum charset charset, struct span text, size_t cut)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct charset_decision decision, portable;
 	enum charset peer;
 	const uint8_t *lf;
 	struct span msh18, text;
+	unsigned before;
 
 	if (size < 2)
 		return 0;
@@ -80,7 +83,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	lf = size > 2 ? memchr(data + 2, '\n', size - 2) : NULL;
 	msh18 = lf ? span_make(data + 2, (size_t)(lf - data) - 2) : SPAN_EMPTY;
 	text = lf ? span_make(lf + 1, size - (size_t)(lf - data) - 1) : span_make(data + 2, size - 2);
-	check_decision(charset_decide(peer, msh18, text, CHARSET_NONE), peer, text);
+	decision = charset_decide(peer, msh18, text, CHARSET_NONE);
+	check_decision(decision, peer, text);
+	before = cpu_allow(0);
+	portable = charset_decide(peer, msh18, text, CHARSET_NONE);
+	(void)cpu_allow(before);
+	if (portable.charset != decision.charset || portable.reason != decision.reason ||
+	    portable.msh18_lies != decision.msh18_lies ||
+	    (!utf8_valid(text, NULL) && portable.bad_offset != decision.bad_offset))
+		abort();
 	check_reading(peer, text, text.len ? data[1] % text.len : 0);
 	return 0;
 }
