@@ -20,7 +20,7 @@ current_abandon(struct journal *journal)
 		return;
 	if (c->listed) {
 		pthread_mutex_lock(&journal->lock);
-		c->current->sealed = true;
+		sign_sealed(c->current);
 		pthread_mutex_unlock(&journal->lock);
 	} else { /* it holds nothing that was ever acknowledged; should this fail, the next head voids it by its number */
 		if (journal_path(journal, c->current->number, path, sizeof path) == 0)

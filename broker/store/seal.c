@@ -33,7 +33,7 @@ segment_seal(struct journal *journal, struct segment *segment, int fd, const uin
 	iov[2] = (struct iovec){ foot_bytes, sizeof foot_bytes };
 	r = disk_write(fd, segment->end, iov, 3);
 	pthread_mutex_lock(&journal->lock);
-	segment->sealed = true;
+	sign_sealed(segment);
 	segment->indexed = segment->finish = r == 0;
 	pthread_cond_signal(&journal->keeper_wake);
 	pthread_cond_signal(&journal->sign_wake);

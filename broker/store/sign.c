@@ -27,6 +27,7 @@ struct cut {
 	struct segment *segment; /* raised */
 	struct statement statement;
 	struct tree *tree; /* NULL: to be made from the records */
+	bool sealed;	   /* nothing more will stand there: what is signed may be signatures alone */
 };
 
 void
@@ -64,6 +65,13 @@ sign_batch_done(struct segment *segment, const struct sign_batch *batch)
 	}
 	free(segment->tree);
 	segment->tree = NULL;
+}
+
+void
+sign_sealed(struct segment *segment)
+{
+	segment->sealed = true;
+	segment->news |= sign_end(segment) < segment->end;
 }
 
 uint64_t
@@ -147,7 +155,7 @@ cut_take(struct journal *journal, struct segment *segment, struct cut *cut)
 {
 	uint64_t from = sign_end(segment);
 
-	*cut = (struct cut){ .segment = segment };
+	*cut = (struct cut){ .segment = segment, .sealed = segment->sealed };
 	cut->statement = (struct statement){
 		.time_us = journal_clock_now(&journal->clock),
 		.segment = segment->number,
@@ -224,7 +232,7 @@ tree_read(struct journal *journal, const struct cut *cut, struct sha256 *sha, st
 	reader_fini(&reader);
 	if (r == 0 && memcmp(chain, s->chain_to, sizeof chain) != 0)
 		r = CUT_UNREADABLE;
-	return r == 0 && !news ? CUT_NOTHING : r;
+	return r == 0 && !news && !cut->sealed ? CUT_NOTHING : r;
 }
 
 /* Append ${facts} as a record of our own and wait until it is on disk. */

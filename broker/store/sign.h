@@ -45,6 +45,9 @@ sign_batch_add(struct sign_batch *batch, struct sha256 *sha, const uint8_t chain
 /* Under the lock: the batch is on disk. */
 void sign_batch_done(struct segment *segment, const struct sign_batch *batch);
 
+/* Under the lock: ${segment} takes no more records. A signature that is its last record is signed too, so that each of its records is. */
+void sign_sealed(struct segment *segment);
+
 /* Recovery, single-threaded: one record of the replay; and the replay is over. 0 or -ENOMEM. */
 int sign_replayed(struct journal *journal, const struct record *record) __attribute__((warn_unused_result));
 void sign_recovered(struct journal *journal);
