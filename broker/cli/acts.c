@@ -100,6 +100,38 @@ cli_release(const struct cli *cli, int argc, char **argv)
 	return hold_or_release(cli, argc, argv, false, "is released");
 }
 
+int
+cli_purge(const struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = { { "reason", required_argument, NULL, 'r' },
+		{ NULL, 0, NULL, 0 } };
+	const char *reason = NULL;
+	json_t *request;
+	uint64_t id;
+	int option, r;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'r')
+			return cli_bad_option(cli, options, option);
+		reason = optarg;
+	}
+	if (optind + 1 != argc || !cli_id(cli, argv[optind], &id))
+		return cli_usage(cli);
+	if (!reason || !reason[0]) {
+		cli_fail(cli, 0, "why? --reason TEXT: it is journalled");
+		return cli_usage(cli);
+	}
+	request = json_pack("{sssI}", "command", "purge", "id", (json_int_t)id);
+	if (request && !cli_put_reason(cli, request, reason)) {
+		json_decref(request);
+		return CLI_COULD_NOT;
+	}
+	r = control_client_once(cli, request, NULL, NULL);
+	if (r == CLI_DONE && !cli->json)
+		printf("%llu is purged: its bytes are overwritten, for ever\n", (unsigned long long)id);
+	return r;
+}
+
 /*
  * drop
  */

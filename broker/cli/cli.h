@@ -79,6 +79,7 @@ int cli_search(const struct cli *cli, int argc, char **argv);
 int cli_show(const struct cli *cli, int argc, char **argv);
 int cli_why(const struct cli *cli, int argc, char **argv);
 int cli_check(const struct cli *cli, int argc, char **argv);
+int cli_purge(const struct cli *cli, int argc, char **argv);
 int cli_verify(const struct cli *cli, int argc, char **argv);
 int cli_rebuild(const struct cli *cli, int argc, char **argv);
 int cli_reload(const struct cli *cli, int argc, char **argv);

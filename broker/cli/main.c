@@ -99,6 +99,15 @@ static const struct cli_command commands[] = {
 	    "its "
 	    "own.\n",
 	    cli_replay },
+	{ "purge", "ID --reason TEXT", "overwrite the bytes of a message for ever",
+	    "For what should never have come: the received bytes, and in its facts titles and ids of "
+	    "documents, are "
+	    "overwritten\n"
+	    "in the journal. That it came, from whom, when and what became of it stays, and every check of "
+	    "the "
+	    "journal holds.\n"
+	    "Nothing that still waits is purged: drop it first.\n",
+	    cli_purge },
 	{ "check", "", "read everything on disk and say what is wrong",
 	    "The configuration as it lies on disk, every checksum of the journal and its chain, free space, "
 	    "the view.\n",

@@ -56,6 +56,7 @@ core_free(struct core *core)
 	arena_fini(&core->scratch);
 	free(core->marks);
 	free(core->early);
+	free(core->purges);
 	config_release(core->config);
 	free(core);
 }
@@ -277,6 +278,8 @@ replay_operator(struct core *core, const struct record *record)
 	r = decision_decode(record->decision, &core->scratch, &decision);
 	if (r)
 		return r < 0 ? r : -EBADMSG;
+	if (span_eq_str(decision.what, PURGE_WHAT))
+		return core_purge_replayed(core, record->head.ref);
 	held = span_eq_str(decision.what, HOLD_WHAT);
 	if (!held && !span_eq_str(decision.what, RELEASE_WHAT))
 		return 0;
@@ -347,6 +350,8 @@ core_start(struct core *core, struct journal *journal, struct workers *workers)
 	core->early = NULL;
 	core->early_count = core->early_room = 0;
 	r = derive_secret(core);
+	if (r == 0)
+		r = core_purges_resume(core);
 	if (r)
 		return r;
 	core_tell_orphans(core);

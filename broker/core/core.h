@@ -190,6 +190,14 @@ void core_replay_message(struct core *core, struct replay *items, size_t count, 
 void core_access(struct core *core, uint64_t seq, const char *who, const char *what, const char *reason,
     core_settled_fn *done, void *arg);
 
+/*
+ * Journal that ${who} purges message ${seq}, then do it: its bytes, and what its facts tell of a patient, are overwritten. ${done} once: 0; -EBUSY: it, or
+ * a replay of it, still waits somewhere, or retention is at work on it; -ENOENT: there is no such message; -errno. An act that is on disk and not
+ * finished is finished by the next start.
+ */
+void core_purge(
+    struct core *core, uint64_t seq, const char *who, const char *reason, core_settled_fn *done, void *arg);
+
 /* Journal an operator's act. */
 void core_operator(struct core *core, const char *who, const char *what, const char *reason,
     core_settled_fn *done, void *arg);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "broker/core/tlv.h"
 
@@ -269,4 +270,26 @@ facts_glance(struct span bytes, struct facts_glance *glance)
 			break;
 		}
 	}
+}
+
+static void
+blank_document(uint8_t *bytes, size_t len)
+{
+	struct span rest = span_make(bytes, len), value;
+	uint16_t tag;
+
+	while (tlv_next(&rest, &tag, &value) == 1)
+		if (tag == TAG_DOCUMENT_TITLE || tag == TAG_DOCUMENT_UNIQUE_ID)
+			memset(bytes + (value.ptr - bytes), '*', value.len);
+}
+
+void
+facts_blank(uint8_t *bytes, size_t len)
+{
+	struct span rest = span_make(bytes, len), value;
+	uint16_t tag;
+
+	while (tlv_next(&rest, &tag, &value) == 1)
+		if (tag == TAG_DOCUMENT)
+			blank_document(bytes + (value.ptr - bytes), value.len);
 }

@@ -81,6 +81,9 @@ void facts_encode(const struct facts *facts, struct buffer *out);
 /* At least so many bytes will facts_encode append. */
 size_t facts_size(const struct facts *facts);
 
+/* Overwrite in encoded facts what may tell of a patient: titles and ids of documents. What routes, counts and finds resends stays. */
+void facts_blank(uint8_t *bytes, size_t len);
+
 enum {
 	FACTS_MALFORMED = 1,
 };

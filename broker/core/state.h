@@ -48,6 +48,7 @@ struct early_outcome {
 /* Operators' acts that replay heeds: decision.what of RECORD_OPERATOR. */
 #define HOLD_WHAT    "hold"
 #define RELEASE_WHAT "release"
+#define PURGE_WHAT   "purge"
 
 /* A message whose record is on disk, on its way into its queues. Embedded by whoever journalled it. */
 struct arrival {
@@ -95,6 +96,8 @@ struct core {
 
 	struct originals *originals; /* whose bytes replays still need */
 	struct replaying *replaying; /* under way */
+	uint64_t *purges; /* messages that former runs purged, until the start has looked after them */
+	size_t purge_count;
 	struct journal_place judged; /* the last record that retention asked about */
 
 	struct settle_batch *settling; /* oldest first */
@@ -125,6 +128,10 @@ void core_settled(struct core *core, uint64_t seq);
 
 /* Whether ${seq}, or the bytes of it, are wanted by anything that waits or is on its way into a queue. */
 bool core_is_live(const struct core *core, uint64_t seq);
+
+/* Message ${seq} was purged by an act of a former run: remember it; and, at the start, see that it is. 0 or -errno. */
+int core_purge_replayed(struct core *core, uint64_t seq) __attribute__((warn_unused_result));
+int core_purges_resume(struct core *core) __attribute__((warn_unused_result));
 
 /* Record ${seq} held or released ${destination}. */
 void core_apply_hold(struct destination *destination, uint64_t seq, bool held);

@@ -30,6 +30,7 @@ static const char *const verb_names[CONTROL_VERBS] = {
 	[CONTROL_RELEASE] = "release",
 	[CONTROL_DROP] = "drop",
 	[CONTROL_REPLAY] = "replay",
+	[CONTROL_PURGE] = "purge",
 	[CONTROL_PEER_TEST] = "peer-test",
 };
 
@@ -49,13 +50,13 @@ static const struct argument {
 	unsigned verbs;
 } arguments[] = {
 	{ "id", KIND_NUMBER, offsetof(struct control_line, id),
-	    BIT(CONTROL_SHOW) | BIT(CONTROL_WHY) | BIT(CONTROL_TAIL) },
+	    BIT(CONTROL_SHOW) | BIT(CONTROL_WHY) | BIT(CONTROL_TAIL) | BIT(CONTROL_PURGE) },
 	{ "document", KIND_NUMBER, offsetof(struct control_line, document), BIT(CONTROL_SHOW) },
 	{ "proof", KIND_FLAG, offsetof(struct control_line, proof), BIT(CONTROL_SHOW) },
 	{ "content", KIND_FLAG, offsetof(struct control_line, content), BIT(CONTROL_SHOW) },
 	{ "reason", KIND_TEXT, offsetof(struct control_line, reason),
 	    BIT(CONTROL_SHOW) | BIT(CONTROL_REBUILD) | BIT(CONTROL_HOLD) | BIT(CONTROL_RELEASE) |
-		BIT(CONTROL_DROP) | BIT(CONTROL_REPLAY) },
+		BIT(CONTROL_DROP) | BIT(CONTROL_REPLAY) | BIT(CONTROL_PURGE) },
 	{ "peer", KIND_TEXT, offsetof(struct control_line, peer),
 	    BIT(CONTROL_TAIL) | BIT(CONTROL_SEARCH) | BIT(CONTROL_REPLAY) | BIT(CONTROL_PEER_TEST) },
 	{ "control", KIND_TEXT, offsetof(struct control_line, control), BIT(CONTROL_SEARCH) },
@@ -262,8 +263,11 @@ judge(const struct control_line *line, char *problem)
 {
 	const char *wrong = NULL;
 
-	if ((line->verb == CONTROL_SHOW || line->verb == CONTROL_WHY) && !line->id)
+	if ((line->verb == CONTROL_SHOW || line->verb == CONTROL_WHY || line->verb == CONTROL_PURGE) &&
+	    !line->id)
 		wrong = "which id?";
+	else if (line->verb == CONTROL_PURGE && is_blank(line->reason))
+		wrong = "this is done for a reason only: \"reason\" is missing";
 	else if (line->content && is_blank(line->reason))
 		wrong = "content is given for a reason only: \"reason\" is missing";
 	else if (line->proof && line->content)

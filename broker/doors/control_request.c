@@ -28,6 +28,7 @@ control_step *const control_steps[CONTROL_VERBS] = {
 	[CONTROL_RELEASE] = control_release,
 	[CONTROL_DROP] = control_drop,
 	[CONTROL_REPLAY] = control_replay,
+	[CONTROL_PURGE] = control_purge,
 	[CONTROL_PEER_TEST] = control_peer_test,
 };
 

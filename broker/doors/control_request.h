@@ -120,6 +120,7 @@ control_step control_check, control_rebuild;		    /* control_check.c */
 control_step control_reload, control_hold, control_release; /* control_acts.c */
 control_step control_drop;				    /* control_drop.c */
 control_step control_replay;				    /* control_replay.c */
+control_step control_purge;				    /* control_purge.c */
 void control_content_free(struct control_content *content);
 
 /* The row of a message, for lists. */

@@ -282,6 +282,22 @@ put_parked(const struct trace_message *m, struct buffer *out, bool *wellp)
 	*wellp = outcome->outcome == OUTCOME_DROPPED;
 }
 
+/* Who purged it, when and why. */
+static void
+put_purge(const struct trace_message *m, struct buffer *out)
+{
+	for (size_t i = 0; i < m->hop_count; i++) {
+		const struct trace_hop *hop = &m->hops[i];
+
+		if (hop->type != RECORD_OPERATOR || strcmp(hop->what, "purge") != 0)
+			continue;
+		buffer_printf(out, " Its bytes were purged by %s at ", hop->who);
+		put_when(out, hop->time_us);
+		buffer_printf(out, " (%s).", hop->text);
+		return;
+	}
+}
+
 static void
 put_accepted(struct control_request *request, const struct control_lives *lives,
     const struct trace_message *m, struct buffer *out, bool *wellp)
@@ -389,4 +405,5 @@ control_why_sentence(struct control_request *request, const struct control_lives
 		put_not_accepted(message, out);
 		*wellp = false;
 	}
+	put_purge(message, out);
 }

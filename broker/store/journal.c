@@ -224,6 +224,8 @@ journal_open(
 	if (r == 0)
 		r = committer_new(journal);
 	if (r == 0)
+		r = purge_recover(journal);
+	if (r == 0)
 		r = recovery_run(journal, replay, arg);
 	if (r == 0) {
 		r = keeper_round(journal);

@@ -95,6 +95,7 @@ enum {
 	JOURNAL_DAMAGED,   /* its bytes are there but their checksum is wrong */
 	JOURNAL_END,	   /* nothing more for now */
 	JOURNAL_FORMAT,	   /* a segment of an unknown format version, or not ours */
+	JOURNAL_BUSY,	   /* another act is at work on it */
 	JOURNAL_UNSIGNED,  /* there is no seal key, or it cannot sign now */
 };
 
@@ -207,6 +208,17 @@ struct seal_key;
  * sealed segment, the open one every five minutes and at the close. Until the first call nothing is signed. Thread-safe; does no I/O.
  */
 void journal_seal(struct journal *journal, struct seal_key *key);
+
+/* Overwrite in ${facts}, in place, what tells of somebody; their length stays. */
+typedef void journal_blank_fn(uint8_t *facts, size_t len);
+
+/*
+ * Overwrite the received bytes of record ${seq} with zeros, and its facts by ${blank}, in every copy there is; the chain, digests and signatures stay as they
+ * are. One that is purged already is left alone. A crash in the middle is finished by the next open. To be called behind the record of the act. Blocks.
+ * 0, JOURNAL_ABSENT, JOURNAL_DAMAGED, JOURNAL_BUSY, -errno (what was begun is finished by the next purge, or the next open).
+ */
+int journal_purge(struct journal *journal, uint64_t seq, journal_blank_fn *blank)
+    __attribute__((warn_unused_result));
 
 #define JOURNAL_COVERED 176 /* bytes of a record's header that the chain covers */
 #define JOURNAL_PATH	32  /* hashes at most between a record and a signed root */

@@ -169,6 +169,9 @@ struct journal {
 	bool seal_changed, sign_asked, sign_stopping;
 	bool sign_failed;   /* told already */
 	uint64_t signed_us; /* of the newest signature; 0: none */
+
+	struct segment *retiring; /* what retention carries from just now */
+	bool purging;
 };
 
 /* segments.c: the list, descriptors, names */
@@ -247,6 +250,9 @@ void *keeper_main(void *journal);
 int keeper_round(struct journal *journal);
 /* Make the reserve the segment numbered ${taken}->number (commit thread, without the lock). 0 or -errno. */
 int keeper_take_reserve(struct journal *journal, struct ahead *taken) __attribute__((warn_unused_result));
+
+/* purge.c: finish what a purge began to write; before any segment is read, or by the one purge there is. 0 or -errno. */
+int purge_recover(const struct journal *journal) __attribute__((warn_unused_result));
 
 /* retention.c */
 void *retention_main(void *journal);

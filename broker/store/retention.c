@@ -390,13 +390,15 @@ retention_main(void *arg)
 	pthread_mutex_lock(&journal->lock);
 	while (pause_ms(journal, period)) {
 		segment = segment_due(journal);
-		if (!segment || journal->failed)
+		if (!segment || journal->failed || journal->purging)
 			continue;
 		segment->users++;
+		journal->retiring = segment;
 		pthread_mutex_unlock(&journal->lock);
 		segment_retire(journal, segment);
 		segment_release(journal, segment);
 		pthread_mutex_lock(&journal->lock);
+		journal->retiring = NULL;
 	}
 	pthread_mutex_unlock(&journal->lock);
 	return NULL;

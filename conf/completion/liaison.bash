@@ -4,7 +4,7 @@
 _liaison()
 {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= i
-	local commands="status tail queue search show why peers certs check verify reload hold release drop replay rebuild events send pull"
+	local commands="status tail queue search show why peers certs check verify purge reload hold release drop replay rebuild events send pull"
 	local shared="--config --socket --json --help" options=
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -39,7 +39,7 @@ _liaison()
 	show) options="--content --document --proof --reason" ;;
 	verify) options="--proof --ca --content" ;;
 	peers) options="test" ;;
-	rebuild | hold | release) options="--reason" ;;
+	rebuild | hold | release | purge) options="--reason" ;;
 	drop) options="--at --reason --yes" ;;
 	replay) options="--since --until --from --type --at --dead --to --reason --yes" ;;
 	send)

@@ -138,3 +138,46 @@ def test_without_a_key(brokers, configuration, authority, tmp_path):
     assert broker.liaison("reload").returncode == 0
     prove(broker, seq, tmp_path / "proof.json")  # also what came before the key
     assert verify(broker, tmp_path / "proof.json", authority.pem).returncode == 0
+
+
+def segments(broker):
+    return sorted((broker.folder / "state/journal").glob("*.seg"))
+
+
+def test_a_purged_message(broker, authority, tmp_path):
+    """Its bytes are nowhere on the disk any more; that it came, and who purged it, can still be proven, and every check holds."""
+    (seq, after), (content, _) = push(broker, authority, 2)
+    settled(broker)
+    family = re.search(rb"\rPID\|[^\r]*", content)[0]
+    assert any(family in one.read_bytes() for one in segments(broker))
+    before = prove(broker, seq, tmp_path / "before.json")
+    refused = broker.liaison("purge", str(seq))
+    assert refused.returncode == 2, refused
+    done = broker.liaison("purge", str(seq), "--reason", "of the wrong patient")
+    assert done.returncode == 0, done
+    for one in segments(broker):
+        assert content not in one.read_bytes()
+    shown = broker.liaison("show", str(seq))
+    assert "purged by uid:" in shown.stdout and "(of the wrong patient)" in shown.stdout, shown
+    gone = broker.liaison("show", str(seq), "--content", "--reason", "to see")
+    assert gone.returncode == 1 and "no longer kept" in gone.stderr, gone
+    assert broker.liaison("show", str(after), "--content", "--reason", "to see").returncode == 0
+    check = broker.liaison("check")
+    assert check.returncode == 0, check
+    prove(broker, seq, tmp_path / "after.json")
+    done = verify(broker, tmp_path / "after.json", authority.pem)
+    assert done.returncode == 0 and re.search(r"^operator's act: purge 20[^ ]+, by uid:.*, of the wrong patient$", done.stdout, re.M), done
+    assert read(tmp_path / "after.json", authority.pem).returncode == 0
+    assert verify(broker, tmp_path / "before.json", authority.pem).returncode == 0 and before
+    broker.kill()
+    broker.restart()
+    assert broker.liaison("check").returncode == 0
+    again = broker.liaison("show", str(seq), "--content", "--reason", "to see")
+    assert again.returncode == 1 and "no longer kept" in again.stderr
+
+
+def test_what_waits_is_not_purged(broker, authority, lab):
+    lab.stop()
+    (seq,), _ = push(broker, authority)
+    done = broker.liaison("purge", str(seq), "--reason", "of the wrong patient")
+    assert done.returncode == 1 and "waits" in done.stderr, done
