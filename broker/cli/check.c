@@ -2,6 +2,7 @@
 /* `check` and `rebuild`. */
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "broker/cli/cli.h"
 #include "broker/cli/control_client.h"
@@ -10,6 +11,8 @@ static int
 print_finding(void *arg, const json_t *row)
 {
 	(void)arg;
+	if (strcmp(cli_text(row, "kind"), "finding") != 0)
+		return 0;
 	printf("%-4s %-14s %s\n", cli_true(row, "well") ? "ok" : "BAD", cli_text(row, "subject"),
 	    cli_text(row, "text"));
 	return 0;

@@ -112,9 +112,12 @@ static const struct cli_command commands[] = {
 	    "The configuration as it lies on disk, every checksum of the journal and its chain, free space, "
 	    "the view.\n",
 	    cli_check },
-	{ "verify", "--proof FILE --ca CA [--content FILE]",
-	    "check a proof, on any machine and without a broker",
-	    "Prints what it shows. Any changed byte makes it NOT good: exit status 1.\n"
+	{ "verify", "[--ca CA] | --proof FILE --ca CA [--content FILE]",
+	    "check the journal, or a proof, on any machine and without a broker",
+	    "Without --proof: every byte of the broker's journal, its chain and its signatures, and the "
+	    "first break "
+	    "there is.\n"
+	    "With --proof: prints what it shows. Any changed byte makes it NOT good: exit status 1.\n"
 	    "  --ca CA         PEM: the authorities that may vouch for the seal of the broker\n"
 	    "  --content FILE  also that this file holds the bytes that were received\n",
 	    cli_verify },

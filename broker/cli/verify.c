@@ -265,6 +265,72 @@ trust_load(const struct cli *cli, const char *path, struct seal_trust **trustp)
 	return r;
 }
 
+/*
+ * The journal of a running broker
+ */
+struct judging {
+	const struct cli *cli;
+	const struct seal_trust *trust; /* NULL: nobody was named */
+	size_t breaks;
+	bool untrusted;
+};
+
+/* Whether the seal of the signature in ${row} is vouched for. */
+static bool
+seal_good(struct judging *judging, const json_t *row, const char *key)
+{
+	struct span text = span_str(cli_text(row, key));
+	struct statement_facts facts;
+	struct seal_names names;
+	struct buffer bytes;
+	const char *why = "it is none";
+
+	buffer_init(&bytes, STATEMENT_FACTS_MAX);
+	if (base64_decode(text, 0, &bytes, NULL) == BASE64_OK &&
+	    statement_facts_decode(buffer_span(&bytes), &facts)) {
+		why = seal_signed(&facts) ? NULL : "its signature is not its certificate's";
+		if (!why && judging->trust)
+			why = seal_trust_check(judging->trust, &facts);
+		if (seal_names(facts.certificate[0], &names))
+			printf("%s seal %s, serial %s%s%s\n", why ? "BAD " : "ok  ", names.subject,
+			    names.serial, why ? ": " : "",
+			    why		     ? why
+			    : judging->trust ? ""
+					     : " (whom to trust was not said: --ca)");
+	}
+	buffer_fini(&bytes);
+	return !why;
+}
+
+static int
+judge_row(void *arg, const json_t *row)
+{
+	struct judging *judging = arg;
+	const char *kind = cli_text(row, "kind");
+
+	if (strcmp(kind, "seal") == 0) {
+		judging->untrusted |= !seal_good(judging, row, "first");
+		judging->untrusted |= !seal_good(judging, row, "last");
+	} else if (strcmp(kind, "finding") == 0 && strcmp(cli_text(row, "subject"), "journal") == 0) {
+		if (!cli_true(row, "well") && judging->breaks++ == 0)
+			printf("the first break: %s\n", cli_text(row, "text"));
+		else
+			printf("%-4s %s\n", cli_true(row, "well") ? "ok" : "BAD", cli_text(row, "text"));
+	}
+	return 0;
+}
+
+static int
+journal_judge(const struct cli *cli, const struct seal_trust *trust)
+{
+	struct judging judging = { .cli = cli, .trust = trust };
+	int r = control_client_once(cli, json_pack("{ss}", "command", "check"), judge_row, &judging);
+
+	if (r == CLI_COULD_NOT || cli->json)
+		return r;
+	return judging.breaks || judging.untrusted ? CLI_NOT_WELL : CLI_DONE;
+}
+
 int
 cli_verify(const struct cli *cli, int argc, char **argv)
 {
@@ -285,16 +351,16 @@ cli_verify(const struct cli *cli, int argc, char **argv)
 		else
 			return cli_bad_option(cli, options, option);
 	}
-	if (optind != argc || !proof)
+	if (optind != argc || (content && !proof))
 		return cli_usage(cli);
-	if (!ca) {
+	if (proof && !ca) {
 		cli_fail(cli, 0, "whom do you trust? --ca FILE: the authority of the broker's seal");
 		return cli_usage(cli);
 	}
-	r = trust_load(cli, ca, &trust);
+	r = ca ? trust_load(cli, ca, &trust) : CLI_DONE;
 	if (r)
 		return r;
-	r = proof_judge(cli, proof, trust, content);
+	r = proof ? proof_judge(cli, proof, trust, content) : journal_judge(cli, trust);
 	seal_trust_free(trust);
 	return r;
 }

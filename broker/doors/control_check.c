@@ -6,6 +6,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/doors/control_request.h"
+#include "codecs/base64.h"
 
 #define REPORT_MAX ((size_t)1 << 20)
 #define WAIT_MS	   1000
@@ -54,16 +55,50 @@ check_configuration(struct control_request *request)
 	buffer_fini(&errors);
 }
 
+static json_t *
+base64_text(const struct buffer *bytes)
+{
+	struct buffer text;
+	json_t *value;
+
+	buffer_init(&text, base64_encoded_size(bytes->len) + 1);
+	base64_encode(buffer_span(bytes), &text);
+	value = json_stringn(text.len ? (const char *)text.data : "", text.len);
+	buffer_fini(&text);
+	return value;
+}
+
+/* Who signed, so that the asker can judge the certificates by whom he trusts; and how much is signed. */
+static void
+check_signatures(struct control_request *request, const struct journal_verified *verified, bool signs)
+{
+	char text[160];
+
+	for (size_t i = 0; i < verified->seal_count; i++)
+		control_row(request,
+		    json_pack("{ss sI so so}", "kind", "seal", "count", (json_int_t)verified->seals[i].count,
+			"first", base64_text(&verified->seals[i].first), "last",
+			base64_text(&verified->seals[i].last)));
+	if (!signs && verified->signatures == 0)
+		snprintf(text, sizeof(text), "not signed: journal.seal_key is not set");
+	else
+		snprintf(text, sizeof(text), "%llu signatures, %llu records not signed%s; %llu purged",
+		    (unsigned long long)verified->signatures, (unsigned long long)verified->not_signed,
+		    signs ? " yet" : ": journal.seal_key is not set", (unsigned long long)verified->purged);
+	finding(request, "journal", true, text);
+}
+
 static void
 check_journal(struct control_request *request)
 {
+	struct journal_verified verified = { 0 };
 	struct journal_status status;
 	struct buffer report;
 	char text[160];
 	int r;
 
 	buffer_init(&report, REPORT_MAX);
-	r = journal_verify(request->with->journal, &report);
+	r = journal_verify_seals(request->with->journal, &report, &verified);
 	journal_status(request->with->journal, &status);
 	if (r && !report.len)
 		buffer_printf(&report, "cannot be read: %s", strerror(r < 0 ? -r : EIO));
@@ -72,6 +107,11 @@ check_journal(struct control_request *request)
 	snprintf(text, sizeof(text), "%llu records in %llu segments, checksums and chain %s",
 	    (unsigned long long)status.records, (unsigned long long)status.segments, r ? "NOT good" : "good");
 	finding(request, "journal", r == 0, text);
+	check_signatures(request, &verified, status.signs);
+	journal_verified_fini(&verified);
+	if (status.sign_failed)
+		finding(request, "journal", false,
+		    "the last signature could not be had: see sign-failed in the log");
 	if (status.failed)
 		finding(request, "journal", false, "the last batch could not be written");
 	snprintf(text, sizeof(text), "%llu MiB free of %llu MiB%s",

@@ -181,3 +181,31 @@ def test_what_waits_is_not_purged(broker, authority, lab):
     (seq,), _ = push(broker, authority)
     done = broker.liaison("purge", str(seq), "--reason", "of the wrong patient")
     assert done.returncode == 1 and "waits" in done.stderr, done
+
+
+def test_a_journal_and_its_first_break(broker, authority, tmp_path):
+    """Each kind of damage in turn, in the copy that the broker reads: named by its place."""
+    ids, _ = push(broker, authority, 6)
+    settled(broker)
+    prove(broker, ids[0], tmp_path / "proof.json")  # so that something is signed
+    good = broker.liaison("verify", "--ca", str(authority.pem))
+    assert good.returncode == 0 and "ok   seal CN=seal," in good.stdout and "first break" not in good.stdout, good
+    foreign = Authority(tmp_path / "foreign", name="Somebody else")
+    assert broker.liaison("verify", "--ca", str(foreign.pem)).returncode == 1
+    path = next(one for one in segments(broker) if b"LRec" in one.read_bytes())
+    content = path.read_bytes()
+    second = content.index(b"LRec", content.index(b"LRec", 4096) + 4)
+    number = int(path.stem)
+    for at, where, what in [(40, 0, "one copy of the head"), (second + 60, second, "no record"),
+                            (second + 200, second, "facts or decision"), (second + 4, second, "no record")]:
+        with open(path, "r+b") as stream:
+            stream.seek(at)
+            stream.write(bytes([content[at] ^ 1]))
+        done = broker.liaison("verify")
+        assert done.returncode == 1, done
+        first = re.search(r"^the first break: segment=(\d+) offset=(\d+) (.*)$", done.stdout, re.M)
+        assert first and (int(first[1]), int(first[2])) == (number, where) and what in first[3], (at, done)
+        with open(path, "r+b") as stream:
+            stream.seek(at)
+            stream.write(content[at:at + 1])
+    assert broker.liaison("verify").returncode == 0
