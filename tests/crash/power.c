@@ -155,7 +155,7 @@ convict(const char *site, bool late, uint64_t seed)
 	sites_late(late);
 	for (uint64_t i = 0; i < ROUNDS_MAX && !counts.wrong && !counts.stuck; i++)
 		round_run(seed + i, true, &counts);
-	_exit(counts.stuck ? 2 : counts.wrong ? 0 : 1);
+	_exit(counts.wrong ? 0 : counts.stuck ? 2 : 1);
 }
 
 static bool
