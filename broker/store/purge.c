@@ -135,10 +135,8 @@ redo_write(const struct journal *journal, const struct redo *redo)
 	if (r == 0)
 		r = disk_sync_file(fd);
 	disk_close(fd);
-	if (r == 0)
+	if (r == 0) /* its name is synced where it is read again, before anything is overwritten */
 		r = disk_rename(temporary, path);
-	if (r == 0)
-		r = disk_sync_directory(journal->directory);
 	free(bytes);
 	return r;
 }
@@ -180,8 +178,12 @@ purge_recover(const struct journal *journal)
 		r = bytes ? disk_read(fd, 0, bytes, (size_t)size, &got) : -ENOMEM;
 	}
 	disk_close(fd);
-	if (r == 0 && bytes && redo_decode(bytes, got, &redo))
-		r = redo_apply(journal, &redo);
+	if (r == 0 && bytes && redo_decode(bytes, got, &redo)) {
+		r = disk_sync_directory(
+		    journal->directory); /* who was killed may have left a name that is not on disk */
+		if (r == 0)
+			r = redo_apply(journal, &redo);
+	}
 	if (r == 0)
 		r = disk_unlink(path);
 	free(bytes);

@@ -33,7 +33,8 @@ struct attempt {
 	size_t size;
 	bool push;
 	_Atomic enum told told;
-	_Atomic bool dropped; /* retention was told to drop it */
+	_Atomic bool dropped;	      /* retention was told to drop it */
+	_Atomic bool purging, purged; /* to be overwritten; told to be */
 };
 
 /* What was promised at one moment, and what the disk held. */
@@ -42,7 +43,7 @@ struct point {
 	size_t call;
 	size_t attempts; /* the first of all */
 	uint8_t told[ATTEMPTS_MAX];
-	bool dropped[ATTEMPTS_MAX];
+	bool dropped[ATTEMPTS_MAX], purging[ATTEMPTS_MAX], purged[ATTEMPTS_MAX];
 	uint32_t finished[TOLD_MAX]; /* segments said to be cut at their foot */
 	size_t finished_count, removed_count, quarantined_count;
 	bool opened;	    /* a start has ended: what it has read back is promised, too */
@@ -53,6 +54,7 @@ struct run {
 	struct rig rig;
 	struct attempt attempts[ATTEMPTS_MAX];
 	_Atomic size_t attempt_count;
+	size_t purges;
 	struct point *points;
 	size_t point_count, calls;
 	size_t turn_syncs;		/* of the commits, those that the loop did itself */
@@ -66,6 +68,7 @@ struct run {
 	_Atomic uint64_t extra_seq;
 };
 
+#define PURGED_FACT  'x' /* what the facts of a purged record are overwritten with */
 #define REPLAYED_MAX 1000
 #define EXTRA	     ((uint64_t)900) /* the content of the record that is put after a start */
 #define EXTRA_SIZE   100

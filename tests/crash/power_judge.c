@@ -120,6 +120,41 @@ superseded(const struct judge *judge, const struct attempt *attempt)
 	return judge->point->extra_seq != 0 && !judge->run->replayed[attempt->seq % REPLAYED_MAX];
 }
 
+/* What is purged says so, and nothing else is; its facts are overwritten, its received bytes zero. */
+static bool
+purged_matches(struct judge *judge, const struct attempt *attempt, const struct record *record)
+{
+	struct rig_record want;
+	bool same;
+
+	if (!attempt->purging) {
+		wrong(judge, "record %llu is purged and was not to be", (unsigned long long)attempt->seq);
+		return true;
+	}
+	rig_record_init(&want, attempt->content, attempt->size);
+	same = record->facts.len == want.facts_len && record->head.ref == attempt->content + 1 &&
+	       span_eq(record->decision, span_make(want.decision, want.decision_len)) &&
+	       memcmp(record->head.sha256, want.sha256, sizeof want.sha256) == 0;
+	for (size_t i = 0; i < record->facts.len; i++)
+		same = same && record->facts.ptr[i] == PURGED_FACT;
+	rig_record_fini(&want);
+	return same && (record->body.len == 0 || segment_is_zero(record->body.ptr, record->body.len));
+}
+
+/* Whether ${record} is what was appended as ${attempt}, or what a purge left of it. */
+static bool
+matches(struct judge *judge, const struct attempt *attempt, const struct record *record, bool body)
+{
+	size_t i = (size_t)(attempt - judge->run->attempts);
+
+	if (record->head.flags & RECORD_PURGED)
+		return purged_matches(judge, attempt, record);
+	if (i < judge->point->attempts && judge->point->purged[i])
+		wrong(judge, "record %llu was told to be purged, and its bytes are back",
+		    (unsigned long long)attempt->seq);
+	return rig_matches(record, attempt->content, attempt->size, body);
+}
+
 static int
 replayed(void *arg, const struct record *record)
 {
@@ -143,7 +178,7 @@ replayed(void *arg, const struct record *record)
 	attempt = attempt_of(judge, seq);
 	if (!attempt)
 		wrong(judge, "record %llu was never appended", (unsigned long long)seq);
-	else if (!rig_matches(record, attempt->content, attempt->size, false))
+	else if (!matches(judge, attempt, record, false))
 		wrong(judge, "record %llu is changed", (unsigned long long)seq);
 	else if ((size_t)(attempt - judge->run->attempts) < judge->point->attempts &&
 		 judge->point->told[attempt - judge->run->attempts] == TOLD_FAILED &&
@@ -157,18 +192,20 @@ replayed(void *arg, const struct record *record)
 static int
 look_at(struct judge *judge, const struct attempt *attempt)
 {
+	const unsigned left = RECORD_CARRIED | RECORD_BODILESS;
 	struct record record;
 	struct arena arena;
+	bool bodiless;
 	int r;
 
-	r = rig_check(&judge->left, attempt->seq, attempt->content, attempt->size);
-	if (r != RIG_DIFFERS || attempt->content % 6 != 4)
-		return r;
 	arena_init(&arena, 1 << 20);
 	r = journal_read(judge->left.journal, attempt->seq, true, &arena, &record);
-	if (r == 0 && (~record.head.flags & (RECORD_CARRIED | RECORD_BODILESS) || record.body.len > 0 ||
-			  !rig_matches(&record, attempt->content, attempt->size, false)))
-		r = RIG_DIFFERS;
+	if (r == 0) {
+		bodiless =
+		    attempt->content % 6 == 4 && (record.head.flags & left) == left && record.body.len == 0;
+		if (!matches(judge, attempt, &record, !bodiless))
+			r = RIG_DIFFERS;
+	}
 	arena_fini(&arena);
 	return r;
 }

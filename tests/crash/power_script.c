@@ -119,6 +119,8 @@ moment(void *arg)
 	for (size_t i = 0; i < point->attempts; i++) {
 		point->told[i] = (uint8_t)run->attempts[i].told;
 		point->dropped[i] = run->attempts[i].dropped;
+		point->purging[i] = run->attempts[i].purging;
+		point->purged[i] = run->attempts[i].purged;
 	}
 	pthread_mutex_lock(&told_lock);
 	point->removed_count = run->removed_count;
@@ -312,6 +314,35 @@ wait_removed(struct run *run, size_t least)
 	return count >= least;
 }
 
+static void
+blank(uint8_t *facts, size_t len)
+{
+	if (len)
+		memset(facts, PURGED_FACT, len);
+}
+
+/* Overwrite every ninth that is to stay, where it lies and where it was carried to. */
+static bool
+purge(struct run *run)
+{
+	for (size_t i = 0; i < run->attempt_count; i += 9) {
+		struct attempt *attempt = &run->attempts[i];
+		int r;
+
+		if (attempt->told != TOLD_DONE || attempt->content % 2)
+			continue;
+		attempt->purging = true;
+		do
+			r = journal_purge(run->rig.journal, attempt->seq, blank);
+		while (r == JOURNAL_BUSY && usleep(1000) == 0);
+		if (r)
+			return false;
+		attempt->purged = true;
+		run->purges++;
+	}
+	return run->purges > 0;
+}
+
 static bool
 first_life(struct run *run, uint64_t *content, uint64_t seed)
 {
@@ -322,7 +353,7 @@ first_life(struct run *run, uint64_t *content, uint64_t seed)
 	power_fail_sync(1 + seed % 3);
 	ok = ok && send(run, *content, 12, true);
 	*content += 12;
-	ok = ok && fill_disk(run, content) && send(run, *content, 16, true);
+	ok = ok && purge(run) && fill_disk(run, content) && send(run, *content, 16, true);
 	*content += 16;
 	return ok && wait_removed(run, 1);
 }
@@ -402,6 +433,8 @@ script_restart(
 		again->attempts[i] = run->attempts[i];
 		again->attempts[i].told = then ? point->told[i] : TOLD_NOTHING;
 		again->attempts[i].dropped = then && point->dropped[i];
+		again->attempts[i].purging = then && point->purging[i];
+		again->attempts[i].purged = then && point->purged[i];
 	}
 	again->attempt_count = run->attempt_count;
 	again->base = point;
