@@ -327,14 +327,14 @@ purge(struct run *run)
 {
 	for (size_t i = 0; i < run->attempt_count; i += 9) {
 		struct attempt *attempt = &run->attempts[i];
-		int r;
+		int r, tries = 0;
 
 		if (attempt->told != TOLD_DONE || attempt->content % 2)
 			continue;
 		attempt->purging = true;
 		do
 			r = journal_purge(run->rig.journal, attempt->seq, blank);
-		while (r == JOURNAL_BUSY && usleep(1000) == 0);
+		while ((r == JOURNAL_BUSY || (r < 0 && ++tries < 3)) && usleep(1000) == 0);
 		if (r)
 			return false;
 		attempt->purged = true;
