@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The trace: what became of every message, as a database that answers `show`, `why`, `queue` and `search`.
+ * The trace: what became of every message, as an index that answers `show`, `why`, `queue` and `search`.
  *
  * A projection of the journal and nothing else: each row is made from one record alone, and rows of records that retention removed go
- * too, so that the database is at any time a function of what the journal holds and can be deleted and rebuilt. One thread of low
+ * too, so that the index is at any time a function of what the journal holds and can be deleted and rebuilt. One thread of low
  * priority follows the journal and writes in batches, its place in the same transaction; nothing on the way to an acknowledgement
  * waits for it. Metadata only: no title, no identifier of a patient, no byte of a message.
  *
- * Everything here blocks (SQL): call it on workers. Thread-safe.
+ * Everything here blocks (it reads files): call it on workers. Thread-safe.
  */
 #pragma once
 
@@ -85,7 +85,7 @@ struct trace_message {
 
 /*
  * Open (make, or make anew when it is of another version or another journal) ${state}/views/trace.db and start following ${journal}.
- * 0 or -errno: only when not even a thread could be started; a database that cannot be opened is logged and tried again.
+ * 0 or -errno: only when not even a thread could be started; files that cannot be read or written are logged and tried again.
  */
 int trace_open(struct trace **tracep, const char *state, struct journal *journal)
     __attribute__((warn_unused_result));
@@ -100,7 +100,7 @@ bool trace_wait(struct trace *trace, uint64_t seq, unsigned ms);
 uint64_t trace_seen(struct trace *trace);
 uint64_t trace_lag(struct trace *trace);
 
-/* False while the database cannot be written. Does not block. */
+/* False while its files cannot be written. Does not block. */
 bool trace_well(struct trace *trace);
 
 /*
@@ -166,7 +166,7 @@ int trace_past(struct trace *trace, uint64_t origin, const char *destination, st
 int trace_trouble(struct trace *trace, const char *destination, struct arena *arena, struct trace_hop *hop)
     __attribute__((warn_unused_result));
 
-/* Delete the database and follow the journal from its beginning; the answer is a ticket for trace_rebuilt. Does not block. */
+/* Delete its files and follow the journal from its beginning; the answer is a ticket for trace_rebuilt. Does not block. */
 uint64_t trace_rebuild(struct trace *trace);
 
 /*
