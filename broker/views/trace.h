@@ -140,7 +140,7 @@ struct trace_span {
 
 /*
  * Up to ${max} messages of ${span} into ${messages}; *${countp} says how many. *${nextp} is 0 when there are no more, else the ${after} to go
- * on with: the time for one answer is bounded, so there may be more also when none was found.
+ * on with: the time for one answer is bounded, so there may be more also when none was found. A failure leaves it as it was.
  */
 int trace_pick(struct trace *trace, const struct trace_span *span, struct arena *arena,
     struct trace_message *messages, size_t max, size_t *countp, uint64_t *nextp)

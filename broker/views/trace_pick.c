@@ -107,15 +107,17 @@ trace_pick(struct trace *trace, const struct trace_span *span, struct arena *are
 		.type = span->msg_type ? span->msg_type : "",
 		.destination = span->destination ? span->destination : "",
 		.view = &view };
+	uint64_t next = 0;
 	int r = trace_view_open(trace, true, &view);
 
 	*countp = 0;
-	*nextp = 0;
 	arena_init(&picking.trial, TRACE_RECORD_MEMORY);
 	if (!r)
-		r = pick(&picking, arena, messages, max, countp, nextp);
+		r = pick(&picking, arena, messages, max, countp, &next);
 	arena_fini(&picking.trial);
 	trace_view_close(trace, &view, r);
+	if (!r) /* who asks again after a failure asks from the same place */
+		*nextp = next;
 	return r;
 }
 
