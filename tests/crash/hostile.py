@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+from verdict import tell
+
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "wire")]
 
@@ -186,12 +188,10 @@ def main():
     finally:
         run.close()
         shutil.rmtree(certificates, ignore_errors=True)
-    for one in run.found:
-        print(one)
-    print(f"{len(run.found)} broken promises")
+    status = tell(run.found)
     if not run.found:
         run.broker.clean()
-    return 1 if run.found else 0
+    return status
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ import sys
 import tempfile
 import time
 
+from verdict import tell
+
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "wire")]
 
@@ -324,14 +326,12 @@ def main():
             sender.giving_up.set()
         run.dui.ending.set()
         shutil.rmtree(certificates, ignore_errors=True)
-    for one in run.found:
-        print(one)
-    print(f"{len(run.found)} broken promises")
+    status = tell(run.found)
     if options.keep or run.found:
         print(f"state, log and records: {run.broker.folder}")
     else:
         run.broker.clean()
-    return 1 if run.found else 0
+    return status
 
 
 if __name__ == "__main__":

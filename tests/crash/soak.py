@@ -24,6 +24,8 @@ import tempfile
 import threading
 import time
 
+from verdict import tell
+
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "wire")]
 
@@ -293,12 +295,10 @@ def main():
         if soak.broker.process and soak.broker.process.poll() is None:
             soak.broker.process.kill()
         shutil.rmtree(certificates, ignore_errors=True)
-    for one in soak.found:
-        print(one)
-    print(f"{len(soak.found)} broken promises")
+    status = tell(soak.found)
     if not soak.found:
         soak.broker.clean()
-    return 1 if soak.found else 0
+    return status
 
 
 if __name__ == "__main__":
