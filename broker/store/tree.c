@@ -25,21 +25,42 @@ tree_copy(struct tree *to, const struct tree *from)
 			memcpy(to->peaks[k], from->peaks[k], DIGEST_SHA256_LEN);
 }
 
-int
-tree_add(struct tree *tree, struct sha256 *sha, const uint8_t leaf[static DIGEST_SHA256_LEN])
+static void
+path_note(struct tree_path *path, const uint8_t *sibling)
 {
+	if (path->count < TREE_LEVELS)
+		memcpy(path->nodes[path->count++], sibling, DIGEST_SHA256_LEN);
+}
+
+/* One more leaf; ${path}, unless NULL, notes what it joins. */
+static int
+fold(struct tree *tree, struct sha256 *sha, const uint8_t leaf[static DIGEST_SHA256_LEN],
+    struct tree_path *path)
+{
+	uint64_t here = tree->count; /* the new leaf's index */
 	uint8_t carried[DIGEST_SHA256_LEN];
 	unsigned k = 0;
 
 	memcpy(carried, leaf, sizeof carried);
-	for (; k < TREE_LEVELS && tree->count >> k & 1; k++)
+	for (; k < TREE_LEVELS && tree->count >> k & 1; k++) {
+		uint64_t pair = here >> (k + 1) << (k + 1); /* the subtree that these two make */
+
+		if (path && path->index >= pair && path->index <= here)
+			path_note(path, path->index >= pair + ((uint64_t)1 << k) ? tree->peaks[k] : carried);
 		if (node(sha, tree->peaks[k], carried, carried))
 			return -EIO;
+	}
 	if (k == TREE_LEVELS)
 		return -EIO;
 	memcpy(tree->peaks[k], carried, sizeof carried);
 	tree->count++;
 	return 0;
+}
+
+int
+tree_add(struct tree *tree, struct sha256 *sha, const uint8_t leaf[static DIGEST_SHA256_LEN])
+{
+	return fold(tree, sha, leaf, NULL);
 }
 
 int
@@ -67,35 +88,10 @@ tree_path_init(struct tree_path *path, uint64_t index)
 	path->count = 0;
 }
 
-static void
-path_note(struct tree_path *path, const uint8_t *sibling)
-{
-	if (path->count < TREE_LEVELS)
-		memcpy(path->nodes[path->count++], sibling, DIGEST_SHA256_LEN);
-}
-
 int
 tree_path_add(struct tree_path *path, struct sha256 *sha, const uint8_t leaf[static DIGEST_SHA256_LEN])
 {
-	struct tree *tree = &path->tree;
-	uint64_t here = tree->count; /* the new leaf's index */
-	uint8_t carried[DIGEST_SHA256_LEN];
-	unsigned k = 0;
-
-	memcpy(carried, leaf, sizeof carried);
-	for (; k < TREE_LEVELS && tree->count >> k & 1; k++) {
-		uint64_t pair = here >> (k + 1) << (k + 1); /* the subtree that these two make */
-
-		if (path->index >= pair && path->index <= here)
-			path_note(path, path->index >= pair + ((uint64_t)1 << k) ? tree->peaks[k] : carried);
-		if (node(sha, tree->peaks[k], carried, carried))
-			return -EIO;
-	}
-	if (k == TREE_LEVELS)
-		return -EIO;
-	memcpy(tree->peaks[k], carried, sizeof carried);
-	tree->count++;
-	return 0;
+	return fold(&path->tree, sha, leaf, path);
 }
 
 int
