@@ -38,34 +38,30 @@ take(struct making *making, const json_t *row, const char *key, struct span *byt
 	return good;
 }
 
+/* Exactly ${len} bytes. */
 static bool
-take_fixed(struct making *making, const json_t *row, const char *key, uint8_t *into, size_t len)
+decode_fixed(const char *text, uint8_t *into, size_t len)
 {
-	struct span bytes;
+	struct buffer decoded;
+	bool good;
 
-	if (!take(making, row, key, &bytes) || bytes.len != len)
-		return false;
-	memcpy(into, bytes.ptr, len);
-	return true;
+	buffer_init(&decoded, CHUNK);
+	good = base64_decode(span_str(text), 0, &decoded, NULL) == BASE64_OK && decoded.len == len;
+	if (good)
+		memcpy(into, decoded.data, len);
+	buffer_fini(&decoded);
+	return good;
 }
 
 static bool
-take_path(struct making *making, const json_t *path, struct proof_record *record)
+take_path(const json_t *path, struct proof_record *record)
 {
-	struct buffer node;
 	bool good = json_array_size(path) <= JOURNAL_PATH;
 
-	(void)making;
 	record->path_count = good ? json_array_size(path) : 0;
-	for (size_t i = 0; good && i < record->path_count; i++) {
-		buffer_init(&node, CHUNK);
-		good = base64_decode(span_str(json_string_value(json_array_get(path, i))), 0, &node, NULL) ==
-			   BASE64_OK &&
-		       node.len == sizeof record->path[i];
-		if (good)
-			memcpy(record->path[i], node.data, sizeof record->path[i]);
-		buffer_fini(&node);
-	}
+	for (size_t i = 0; good && i < record->path_count; i++)
+		good = decode_fixed(
+		    json_string_value(json_array_get(path, i)), record->path[i], sizeof record->path[i]);
 	return good;
 }
 
@@ -97,12 +93,12 @@ take_row(void *arg, const json_t *row)
 	record->has_facts = !json_is_null(json_object_get(row, "facts"));
 	record->has_decision = !json_is_null(json_object_get(row, "decision"));
 	record->index = (uint64_t)cli_integer(row, "index");
-	making->bad |= !take_fixed(making, row, "header", record->header, sizeof record->header) ||
-		       !take_fixed(making, row, "before", record->before, sizeof record->before) ||
+	making->bad |= !decode_fixed(cli_text(row, "header"), record->header, sizeof record->header) ||
+		       !decode_fixed(cli_text(row, "before"), record->before, sizeof record->before) ||
 		       !take(making, row, "facts", &record->facts) ||
 		       !take(making, row, "decision", &record->decision) ||
 		       !take(making, row, "signature", &facts) ||
-		       !take_path(making, json_object_get(row, "path"), record);
+		       !take_path(json_object_get(row, "path"), record);
 	if (making->bad)
 		return 0;
 	signature_note(proof, record, facts);
