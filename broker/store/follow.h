@@ -2,9 +2,9 @@
 /*
  * Following the journal segment by segment: for a view, which looks at every record once and must cost next to nothing.
  *
- * The same records as journal_next gives, in the same order: committed ones, as they lie, checksums of header, facts and decision checked,
- * what is damaged passed over. Unlike it a follower holds its segment and reads through a window: a record of a few hundred bytes costs
- * no system call and no lock. Large bodies are jumped over. One thread at a time; all of it blocks.
+ * Committed records come as they lie: a carried one (RECORD_CARRIED) again, behind younger ones, also behind its outcomes. Checksums of header,
+ * facts and decision are checked, what is damaged is passed over. A follower holds its segment and reads through a window: a record of a
+ * few hundred bytes costs no system call and no lock. Large bodies are jumped over. One thread at a time; all of it blocks.
  */
 #pragma once
 

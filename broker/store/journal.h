@@ -169,14 +169,6 @@ struct journal_cursor {
 	uint64_t offset;
 };
 
-/*
- * The record at ${cursor} (committed ones only, never the body), and move on. Blocks. Skips removed segments and damaged records. Records
- * come as they lie: a carried one (RECORD_CARRIED) again, behind younger ones, also behind its outcomes.
- * 0, JOURNAL_END, -errno.
- */
-int journal_next(struct journal *journal, struct journal_cursor *cursor, struct arena *arena,
-    struct record *record) __attribute__((warn_unused_result));
-
 /* Wait until something is committed behind ${cursor}, at most ${ms}; journal_close wakes all. Blocks. True when there is something. */
 bool journal_wait(struct journal *journal, const struct journal_cursor *cursor, unsigned ms);
 

@@ -274,69 +274,6 @@ cursor_segment(struct journal *journal, struct journal_cursor *cursor)
 	}
 }
 
-/* Behind a damaged record: on to the next whole header. */
-static int
-cursor_resync(struct segment *segment, int fd, uint64_t end, struct journal_cursor *cursor)
-{
-	uint8_t encoded[RECORD_HEADER_SIZE];
-	struct record_header header;
-	enum reader_step step;
-	struct reader reader;
-	int r;
-
-	r = reader_init(&reader, fd, segment->seed, end, true);
-	if (r)
-		return r;
-	r = reader_step(&reader, &cursor->offset, &step, &header, encoded);
-	if (r == 0 && step == READER_END) /* zeros where records should be */
-		cursor->offset = end;
-	else if (r == 0 && step == READER_RECORD) /* a whole header with damaged facts */
-		cursor->offset += record_length(&header);
-	reader_fini(&reader);
-	return r;
-}
-
-int
-journal_next(
-    struct journal *journal, struct journal_cursor *cursor, struct arena *arena, struct record *record)
-{
-	struct record_header header = { 0 };
-	struct segment *segment;
-	uint64_t end = 0;
-	int fd, r;
-
-	for (;;) {
-		fd = -1;
-		pthread_mutex_lock(&journal->lock);
-		segment = cursor_segment(journal, cursor);
-		if (segment) {
-			segment->users++;
-			end = segment->end;
-		}
-		pthread_mutex_unlock(&journal->lock);
-		if (!segment)
-			return JOURNAL_END;
-		r = segment_use(journal, segment, &fd);
-		if (r == 0)
-			r = journal_read_at(
-			    fd, segment->seed, cursor->offset, end, false, arena, record, &header);
-		if (r == 0) {
-			cursor->offset += record_length(&header);
-		} else if (r == JOURNAL_DAMAGED ||
-			   (r == -EIO && fd >= 0)) { /* a bad sector: the rest is to be had */
-			r = cursor_resync(segment, fd, end, cursor);
-			r = r ? r : JOURNAL_DAMAGED;
-		}
-		pthread_mutex_lock(&journal->lock);
-		if (r == -ENOENT && segment->gone)
-			r = JOURNAL_DAMAGED;
-		pthread_mutex_unlock(&journal->lock);
-		segment_release(journal, segment);
-		if (r != JOURNAL_DAMAGED)
-			return r;
-	}
-}
-
 bool
 journal_wait(struct journal *journal, const struct journal_cursor *cursor, unsigned ms)
 {

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "broker/store/follow.h"
 #include "codecs/arena.h"
 #include "codecs/digest.h"
 
@@ -431,4 +432,44 @@ rig_quarantined(const struct rig *rig)
 		count += entry->d_name[0] != '.';
 	closedir(dir);
 	return count;
+}
+
+/* The next record of the segment at ${cursor}, or of those behind it when that one is read to its end. */
+static int
+next_of(struct journal *journal, struct journal_follower *follower, struct journal_cursor *cursor,
+    struct record *record)
+{
+	struct journal_segment segment;
+	int r;
+
+	while (journal_segment(journal, cursor->segment, &segment)) {
+		if (segment.number != cursor->segment || cursor->offset < JOURNAL_SEGMENT_BEGIN)
+			*cursor = (struct journal_cursor){ segment.number, JOURNAL_SEGMENT_BEGIN };
+		r = journal_follower_seek(follower, cursor->segment, cursor->offset);
+		if (r == 0) {
+			r = journal_follower_next(follower, record);
+			*cursor = journal_follower_place(follower);
+		}
+		if ((r != JOURNAL_END || !segment.done) && r != JOURNAL_ABSENT)
+			return r;
+		*cursor = (struct journal_cursor){ segment.number + 1, 0 };
+	}
+	return JOURNAL_END;
+}
+
+int
+rig_next(struct journal *journal, struct journal_cursor *cursor, struct arena *arena, struct record *record)
+{
+	struct journal_follower *follower;
+	int r = journal_follower_new(&follower, journal);
+
+	if (r)
+		return r;
+	r = next_of(journal, follower, cursor, record);
+	if (r == 0) {
+		record->facts = arena_copy(arena, record->facts);
+		record->decision = arena_copy(arena, record->decision);
+	}
+	journal_follower_free(follower);
+	return r;
 }

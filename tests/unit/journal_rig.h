@@ -100,3 +100,10 @@ size_t rig_quarantined(const struct rig *rig);
 
 /* A small generator: the same numbers on every machine. */
 uint64_t rig_random(uint64_t *state);
+
+/*
+ * The record at ${cursor} and move on, from segment to segment, facts and decision in ${arena}: a follower for one step. 0, JOURNAL_END,
+ * -errno.
+ */
+int rig_next(struct journal *journal, struct journal_cursor *cursor, struct arena *arena,
+    struct record *record) __attribute__((warn_unused_result));

@@ -185,27 +185,27 @@ test_cursor_follows(void **state)
 	rig_init(&rig);
 	arena_init(&arena, 1 << 20);
 	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
-	assert_int_equal(journal_next(rig.journal, &cursor, &arena, &record), JOURNAL_END);
+	assert_int_equal(rig_next(rig.journal, &cursor, &arena, &record), JOURNAL_END);
 	assert_false(journal_wait(rig.journal, &cursor, 10));
 	for (uint64_t n = 1; n <= MANY; n++) {
 		assert_int_equal(rig_put(&rig, n, SIZE_MAX, RECORD_ACCEPTED, true, NULL), 0);
 		assert_true(journal_wait(rig.journal, &cursor, 1000));
 		arena_reset(&arena);
-		assert_int_equal(journal_next(rig.journal, &cursor, &arena, &record), 0);
+		assert_int_equal(rig_next(rig.journal, &cursor, &arena, &record), 0);
 		assert_int_equal(record.head.seq, n);
 		assert_true(rig_matches(&record, n, SIZE_MAX, false));
-		assert_int_equal(journal_next(rig.journal, &cursor, &arena, &record), JOURNAL_END);
+		assert_int_equal(rig_next(rig.journal, &cursor, &arena, &record), JOURNAL_END);
 	}
 	rig_close(&rig);
 	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
-	assert_int_equal(journal_next(rig.journal, &cursor, &arena, &record), JOURNAL_END);
+	assert_int_equal(rig_next(rig.journal, &cursor, &arena, &record), JOURNAL_END);
 	assert_int_equal(rig_put(&rig, MANY + 1, SIZE_MAX, RECORD_ACCEPTED, true, NULL), 0);
-	assert_int_equal(journal_next(rig.journal, &cursor, &arena, &record), 0);
+	assert_int_equal(rig_next(rig.journal, &cursor, &arena, &record), 0);
 	assert_int_equal(record.head.seq, MANY + 1);
 	cursor = (struct journal_cursor){ 0 };
 	for (uint64_t n = 1; n <= MANY + 1; n++) {
 		arena_reset(&arena);
-		assert_int_equal(journal_next(rig.journal, &cursor, &arena, &record), 0);
+		assert_int_equal(rig_next(rig.journal, &cursor, &arena, &record), 0);
 		assert_int_equal(record.head.seq, n);
 	}
 	arena_fini(&arena);
@@ -230,7 +230,7 @@ follower_main(void *arg)
 		int r;
 
 		arena_reset(&arena);
-		r = journal_next(follower->journal, &cursor, &arena, &record);
+		r = rig_next(follower->journal, &cursor, &arena, &record);
 		if (r == JOURNAL_END)
 			(void)journal_wait(follower->journal, &cursor, 100);
 		else if (r != 0 || record.head.seq != follower->seen + 1)

@@ -108,7 +108,7 @@ test_reads_golden(void **state)
 	golden_copy(golden, path);
 	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
 	assert_memory_equal(journal_secret(rig.journal), "golden-secret-01", 16);
-	while (journal_next(rig.journal, &cursor, &arena, &record) == 0) {
+	while (rig_next(rig.journal, &cursor, &arena, &record) == 0) {
 		assert_int_equal(journal_find(rig.journal, record.head.seq, &place), 0);
 		assert_int_equal(journal_read(rig.journal, record.head.seq, true, &arena, &whole), 0);
 		line_add(&out, &(struct journal_cursor){ place.segment, place.offset }, &whole);

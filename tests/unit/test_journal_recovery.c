@@ -75,7 +75,7 @@ test_damaged_header(void **state)
 		assert_int_equal(rig_open(rig, image_replayed, &seen), 0);
 		assert_int_equal(seen, 0x76);
 		arena_init(&arena, 1 << 20);
-		while (journal_next(rig->journal, &cursor, &arena, &record) == 0)
+		while (rig_next(rig->journal, &cursor, &arena, &record) == 0)
 			followed |= (uint64_t)1 << record.head.seq;
 		arena_fini(&arena);
 		assert_int_equal(followed, 0x76);
@@ -277,7 +277,7 @@ test_bad_sector(void **state)
 	}
 	assert_true(lost >= 2 && lost <= 5);
 	arena_init(&arena, 1 << 20);
-	while (journal_next(rig.journal, &cursor, &arena, &record) == 0)
+	while (rig_next(rig.journal, &cursor, &arena, &record) == 0)
 		followed++;
 	arena_fini(&arena);
 	assert_true(followed >= readable && followed < MANY);

@@ -248,13 +248,13 @@ test_drops_all(void **state)
 	arena_init(&arena, 1 << 20);
 	assert_int_equal(rig_open(&rig, NULL, NULL), 0);
 	many_put(&rig, 1, MANY);
-	assert_int_equal(journal_next(rig.journal, &cursor, &arena, &record), 0);
+	assert_int_equal(rig_next(rig.journal, &cursor, &arena, &record), 0);
 	newest = newest_segment(&rig);
 	assert_int_equal(journal_start_retention(rig.journal, judge_by_number, &judge), 0);
 	assert_true(wait_gone(&rig, newest));
 	assert_int_equal(rig_check(&rig, 1, 1, RECORD), JOURNAL_ABSENT);
 	/* a cursor in what is gone goes on with the oldest there is */
-	assert_int_equal(journal_next(rig.journal, &cursor, &arena, &record), 0);
+	assert_int_equal(rig_next(rig.journal, &cursor, &arena, &record), 0);
 	assert_true(record.head.seq > MANY / 2);
 	assert_true(cursor.segment >= newest);
 	rig_close(&rig);
